@@ -1,0 +1,147 @@
+"""Trains the networks the kit ships: `python data/train.py mnist-cnn [--seeds 0 1 2]`.
+
+Writes into data/<network>/ the weights of the first seed after training (trained.safetensors) and before
+(initial.safetensors), for mnist-cnn a twin that never saw a nine (without-9.safetensors), and card.json with
+what was measured. Nothing was chosen on the test images.
+"""
+
+import argparse
+import json
+import platform
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+from torch.nn import functional as F
+from tqdm import trange
+
+from lowrank_kit.models.networks import digits_mlp, mnist_cnn
+
+HERE = Path(__file__).parent
+LEFT_OUT = 9
+
+
+@dataclass(frozen=True)
+class Recipe:
+    dataset: str
+    scale: float
+    epochs: int
+    learning_rate: float
+    weight_decay: float
+    batch: int
+    augment: bool
+
+
+RECIPES = {
+    "mnist-cnn": (mnist_cnn, Recipe("mnist", 255, 60, 0.05, 2e-3, 64, augment=True)),
+    "digits-mlp": (digits_mlp, Recipe("digits", 16, 60, 0.05, 1e-3, 64, augment=False)),
+}
+
+
+def examples(recipe):
+    """Tensors {split: (x in [0, 1], y)} of the recipe's data set."""
+    with np.load(HERE / f"{recipe.dataset}.npz") as parts:
+        return {
+            name: (
+                torch.from_numpy(parts[f"{name}_x"]).float() / recipe.scale,
+                torch.from_numpy(parts[f"{name}_y"]).long(),
+            )
+            for name in ("train", "validation", "test")
+        }
+
+
+def distort(x, generator):
+    """Random rotation (10 degrees), scale (10 %), shear and shift (2 pixels) of images (n, 1, h, w)."""
+    n = len(x)
+    turn, grow, shear = (torch.randn(n, generator=generator) * s for s in (0.12, 0.07, 0.1))
+    shift = (torch.rand(n, 2, generator=generator) * 2 - 1) * (4 / x.shape[-1])
+    cos, sin = torch.cos(turn) * (1 + grow), torch.sin(turn)
+    theta = torch.stack([cos, -sin + shear, shift[:, 0], sin, cos, shift[:, 1]], dim=1)
+    return F.grid_sample(x, F.affine_grid(theta.view(n, 2, 3), x.shape, align_corners=False), align_corners=False)
+
+
+def accuracy(model, x, y):
+    model.eval()
+    with torch.inference_mode():
+        return (model(x).argmax(1) == y).double().mean().item()
+
+
+def fit(build, recipe, x, y, seed):
+    """Train from the given seed; returns the network and a copy of its initial weights."""
+    torch.manual_seed(seed)
+    model = build()
+    initial = {k: v.clone() for k, v in model.state_dict().items()}
+    generator = torch.Generator().manual_seed(seed)
+    optimiser = torch.optim.SGD(
+        model.parameters(), recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
+    )
+    steps = recipe.epochs * -(-len(x) // recipe.batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps)
+    for _ in trange(recipe.epochs, desc=f"seed {seed}"):
+        model.train()
+        for index in torch.randperm(len(x), generator=generator).split(recipe.batch):
+            batch = distort(x[index], generator) if recipe.augment else x[index]
+            loss = nn.functional.cross_entropy(model(batch), y[index], label_smoothing=0.05)
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+    return model, initial
+
+
+def save(state, path):
+    """Written beside and renamed, so that an interrupted run leaves the old weights whole."""
+    part = path.with_suffix(".part")
+    save_file({k: v.contiguous() for k, v in state.items()}, part)
+    part.replace(path)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("network", choices=RECIPES)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    build, recipe = RECIPES[arguments.network]
+    folder = HERE / arguments.network
+    folder.mkdir(exist_ok=True)
+    data = examples(recipe)
+    scores = []
+    for seed in arguments.seeds:
+        model, initial = fit(build, recipe, *data["train"], seed)
+        scores.append({"seed": seed} | {name: accuracy(model, *data[name]) for name in ("validation", "test")})
+        print(scores[-1], flush=True)
+        if seed == arguments.seeds[0]:
+            save(model.state_dict(), folder / "trained.safetensors")
+            save(initial, folder / "initial.safetensors")
+    card = {
+        "network": arguments.network,
+        "recipe": asdict(recipe),
+        "examples": {name: len(y) for name, (_, y) in data.items()},
+        "scores": scores,
+        "mean_test_accuracy": float(np.mean([s["test"] for s in scores])),
+        "made_with": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
+    }
+    if arguments.network == "mnist-cnn":
+        card["without-9"] = twin(build, recipe, data, folder, arguments.seeds[0])
+    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+
+
+def twin(build, recipe, data, folder, seed):
+    """The same network trained on the same images less one digit, for studying the unknown."""
+    seen = {name: (x[y != LEFT_OUT], y[y != LEFT_OUT]) for name, (x, y) in data.items()}
+    model, _ = fit(build, recipe, *seen["train"], seed)
+    save(model.state_dict(), folder / f"without-{LEFT_OUT}.safetensors")
+    return {
+        "digit": LEFT_OUT,
+        "seed": seed,
+        "test_accuracy_on_seen_digits": accuracy(model, *seen["test"]),
+        "test_examples": len(seen["test"][1]),
+    }
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,55 @@
+"""See low rank in neural networks, and decide whether it pays.
+
+The window: the verbs a notebook needs and the records they speak in, each loaded when first used, so that
+`import lowrank_kit` brings neither torch nor matplotlib.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from lowrank_kit.checks import InputError as InputError
+    from lowrank_kit.measurement.measure import measure as measure
+    from lowrank_kit.measurement.measure import measure_pair as measure_pair
+    from lowrank_kit.methods.planning import plan as plan
+    from lowrank_kit.models.surgery import compress as compress
+    from lowrank_kit.models.surgery import spectra as spectra
+    from lowrank_kit.models.surgery import survey as survey
+    from lowrank_kit.models.zoo import load as load
+    from lowrank_kit.records import Data as Data
+    from lowrank_kit.records import Examples as Examples
+    from lowrank_kit.records import Measurement as Measurement
+    from lowrank_kit.records import RankPlan as RankPlan
+    from lowrank_kit.records import Spectrum as Spectrum
+    from lowrank_kit.widgets.rank_board import RankBoard as RankBoard
+
+__version__ = "0.1.0"
+
+HOMES = {
+    "Data": "records",
+    "Examples": "records",
+    "InputError": "checks",
+    "Measurement": "records",
+    "RankBoard": "widgets.rank_board",
+    "RankPlan": "records",
+    "Spectrum": "records",
+    "compress": "models.surgery",
+    "load": "models.zoo",
+    "measure": "measurement.measure",
+    "measure_pair": "measurement.measure",
+    "plan": "methods.planning",
+    "spectra": "models.surgery",
+    "survey": "models.surgery",
+}
+
+__all__ = ["__version__", *HOMES]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,59 @@
+"""Where the files the kit ships are, and how the kit writes its own."""
+
+import json
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from lowrank_kit.checks import InputError
+
+__all__ = ["read_arrays", "shipped", "write_arrays", "write_beside"]
+
+PACKAGE = Path(__file__).parent
+
+
+def shipped(*parts: str) -> Path:
+    """The path of a shipped file or folder, `shipped("data", "mnist.npz")`, in a checkout and in a wheel alike.
+
+    A wheel carries `data` and `notebooks` inside the package; a checkout has them beside it.
+    """
+    for root in (PACKAGE / "_shipped", PACKAGE.parent):
+        path = root.joinpath(*parts)
+        if path.exists():
+            return path
+    raise InputError(f"the kit's own file {'/'.join(parts)} is missing; install lowrank_kit again.")
+
+
+def write_beside(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with a path beside `path`, then rename: `path` holds the old content or the new, never a part."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def write_arrays(path: Path, words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Plain words and named arrays in one safetensors file."""
+    from safetensors.numpy import save_file
+
+    metadata = {"words": json.dumps(words)}
+    # safetensors writes the memory behind a view as it lies there, whatever the view's order.
+    ordered = {name: np.asarray(values, order="C") for name, values in arrays.items()}
+    write_beside(path, lambda part: save_file(ordered, part, metadata=metadata))
+
+
+def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What `write_arrays` wrote. Raises InputError where the file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            words = json.loads(file.metadata()["words"])
+            return words, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError) as fault:
+        raise InputError(f"{path} must be a whole file of arrays; it is damaged ({fault}).") from None

@@ -1,0 +1,1 @@
+"""What is true? NumPy and SciPy in float64; no torch, no files, no clocks."""

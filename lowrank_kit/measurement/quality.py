@@ -1,0 +1,68 @@
+"""Predictions of a classifier, with its answers checked before anything is counted."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import torch
+from torch import nn
+
+from lowrank_kit.checks import InputError, check_labels
+from lowrank_kit.measurement.placement import inputs_for
+from lowrank_kit.records import Examples
+
+__all__ = ["batches", "evaluating", "logits", "predictions"]
+
+# About 2 million numbers a batch, at most 128 examples: more is slower on a CPU, whose cache it leaves.
+NUMBERS_A_BATCH = 2**21
+EXAMPLES_A_BATCH = 128
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[nn.Module]:
+    """The model in eval mode without gradients; every module's own mode is put back."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        with torch.inference_mode():
+            yield model
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+def batches(x: np.ndarray) -> list[np.ndarray]:
+    """Views of the examples x (n, ...), of a size that suits a CPU's cache."""
+    size = min(max(NUMBERS_A_BATCH // max(x[0].size, 1), 1), EXAMPLES_A_BATCH)
+    return [x[i : i + size] for i in range(0, len(x), size)]
+
+
+def logits(model: nn.Module, x: np.ndarray) -> np.ndarray:
+    """Outputs (n, classes) for inputs x (n, ...), float32.
+
+    Raises InputError unless the model returns one tensor of finite class scores.
+    """
+    with evaluating(model):
+        return np.concatenate([class_scores(model(inputs_for(model, batch))) for batch in batches(x)])
+
+
+def predictions(model: nn.Module, examples: Examples) -> np.ndarray:
+    """The predicted class (n,) of every example. Raises as `logits`, and where labels lie outside the classes."""
+    scores = logits(model, examples.x)
+    check_labels(examples.y, scores.shape[1])
+    return scores.argmax(axis=1)
+
+
+def class_scores(output: object) -> np.ndarray:
+    """A model's output as an array (n, classes). Raises InputError where it is anything else."""
+    if not isinstance(output, torch.Tensor):
+        raise InputError(
+            "`model` must return one tensor of class scores (n, classes); it returned "
+            f"a {type(output).__name__}. Wrap it in a module that returns the scores alone."
+        )
+    if output.ndim != 2:
+        raise InputError(f"`model` must return class scores (n, classes); it returned shape {tuple(output.shape)}.")
+    scores = output.float().cpu().numpy()
+    if not np.isfinite(scores).all():
+        raise InputError("`model` must return finite class scores; some are NaN or infinite.")
+    return scores

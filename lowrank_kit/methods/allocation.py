@@ -1,0 +1,115 @@
+"""Rules that spread a budget over layers; from spectra alone, without torch.
+
+A rule is a path: as its one level rises, no layer's rank falls. So every choice the rule can make lies on one
+ladder of rank vectors, sorted by cost, and a budget is looked up on it.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from lowrank_kit.checks import InputError, check_fraction, check_name
+from lowrank_kit.records import RankTables, Spectrum, factor_params
+
+__all__ = ["COSTS", "RULES", "Ladder", "ladder", "table_ladder"]
+
+COSTS = ("params", "macs")
+
+
+@dataclass(frozen=True, eq=False)
+class Ladder:
+    """Rank vectors (steps, layers) from rank 1 everywhere to dense, and each one's cost as a fraction (steps,).
+
+    A layer at full rank is dense: the break-even guard has lifted every rank that would not save.
+    """
+
+    layers: tuple[str, ...]
+    ranks: np.ndarray
+    cost: np.ndarray
+
+    def at(self, budget: float) -> dict[str, int]:
+        """The ranks of the dearest step within the budget. Raises InputError where even the first step is over it."""
+        check_fraction(budget, name="budget")
+        if budget < self.cheapest:
+            raise InputError(
+                f"`budget` must be at least {self.cheapest:.4f} for this network, which is rank 1 in every layer "
+                f"of the plan and the others dense; got {budget}."
+            )
+        return dict(zip(self.layers, self.table(np.array([budget]))[0].tolist(), strict=True))
+
+    def table(self, budgets: np.ndarray) -> np.ndarray:
+        """Rank vectors (b, layers) for budgets (b,), as `at` finds them; the first step where one is too small."""
+        # Costs are sums of fractions: let a budget that names a step's cost exactly have that step.
+        steps = np.searchsorted(self.cost, budgets + 1e-12, side="right") - 1
+        return self.ranks[np.maximum(steps, 0)]
+
+    @cached_property
+    def cheapest(self) -> float:
+        return float(self.cost[0])
+
+
+def ladder(spectra: Mapping[str, Spectrum], rule: str, weight: Mapping[str, float], fixed: float = 0.0) -> Ladder:
+    """All choices of a rule over the layers of `spectra`.
+
+    Parameters
+    ----------
+    rule : "uniform" keeps the same fraction of every layer's numbers; "energy" the same energy in every layer
+    weight : what one number of a layer's matrix costs: 1 for parameters, its positions for multiply-adds
+    fixed : what the layers that are not on the ladder cost
+    """
+    check_name(rule, RULES, name="rule")
+    if not spectra:
+        raise InputError("there is no layer to plan: the network has no nn.Linear or nn.Conv2d besides its head.")
+    found = list(spectra.values())
+    ranks = _guarded(RULES[rule](found), found)
+    numbers = np.where(ranks < _full(found), ranks * _sums(found), _areas(found))
+    weights = np.array([weight[name] for name in spectra], dtype=np.float64)
+    total = _areas(found) @ weights + fixed
+    return Ladder(tuple(spectra), ranks, (numbers @ weights + fixed) / total)
+
+
+def table_ladder(tables: RankTables, rule: str, cost: str) -> Ladder:
+    """The ladder of a network's tables, its head dense; `cost` is "params" or "macs"."""
+    check_name(cost, COSTS, name="cost")
+    weight = {table.name: 1.0 if cost == "params" else float(table.positions) for table in tables.layers}
+    biases = sum(table.shape[0] for table in tables.layers if table.bias) if cost == "params" else 0
+    heads = sum(table.shape[0] * table.shape[1] * weight[table.name] for table in tables.layers if table.is_head)
+    planned = {table.name: table.spectrum for table in tables.layers if not table.is_head}
+    return ladder(planned, rule, weight, fixed=biases + heads)
+
+
+def _uniform(spectra: Sequence[Spectrum]) -> np.ndarray:
+    """rank = level x m n / (m + n), the level being the fraction kept of every layer."""
+    affordable = _areas(spectra) / _sums(spectra)
+    levels = np.unique(np.concatenate([np.arange(1, s.break_even_rank + 1) / a for s, a in zip(spectra, affordable, strict=True)] + [[1.0]]))
+    return np.clip(np.floor(levels[:, None] * affordable + 1e-9), 1, _full(spectra)).astype(int)
+
+
+def _energy(spectra: Sequence[Spectrum]) -> np.ndarray:
+    """The smallest ranks that keep the level's energy in every layer."""
+    levels = np.unique(np.concatenate([s.energy for s in spectra]))
+    return np.stack([np.minimum(np.searchsorted(s.energy, levels) + 1, len(s.values)) for s in spectra], axis=1)
+
+
+RULES: dict[str, Callable[[Sequence[Spectrum]], np.ndarray]] = {"energy": _energy, "uniform": _uniform}
+
+
+def _guarded(ranks: np.ndarray, spectra: Sequence[Spectrum]) -> np.ndarray:
+    """Ranks that would not save are full, and the last step is dense whatever the rule."""
+    limit = np.array([s.break_even_rank for s in spectra])
+    lifted = np.where(ranks <= limit, ranks, _full(spectra))
+    return np.unique(np.vstack([lifted, _full(spectra)]), axis=0)
+
+
+def _areas(spectra: Sequence[Spectrum]) -> np.ndarray:
+    return np.array([s.shape[0] * s.shape[1] for s in spectra])
+
+
+def _sums(spectra: Sequence[Spectrum]) -> np.ndarray:
+    return np.array([factor_params(1, s.shape) for s in spectra])
+
+
+def _full(spectra: Sequence[Spectrum]) -> np.ndarray:
+    return np.array([min(s.shape) for s in spectra])

@@ -1,0 +1,156 @@
+"""What was measured, with the conditions it was measured under."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from statistics import NormalDist
+
+import numpy as np
+
+from lowrank_kit.checks import InputError
+from lowrank_kit.records.plans import RankPlan
+
+__all__ = ["Change", "Measurement", "Timing"]
+
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Timing:
+    """Raw wall times (k,) in seconds of one forward pass, and everything they depend on.
+
+    `busy` is the fraction of the machine's processor time that other processes took meanwhile.
+    """
+
+    raw_s: np.ndarray
+    batch: int
+    device: str
+    dtype: str
+    layout: str
+    threads: int
+    busy: float = 0.0
+
+    @property
+    def conditions(self) -> tuple[int, str, str, str, int]:
+        return self.batch, self.device, self.dtype, self.layout, self.threads
+
+    @property
+    def median_s(self) -> float:
+        return float(np.median(self.raw_s))
+
+    @property
+    def p95_s(self) -> float:
+        return float(np.quantile(self.raw_s, 0.95))
+
+    @property
+    def is_disturbed(self) -> bool:
+        """More than a fifth of the machine was busy with other work: measure again when it is quiet."""
+        return self.busy > 0.2
+
+    def speedup(self, against: "Timing") -> float:
+        """Median time of `against` over this one's: above 1 is faster. Raises if the conditions differ."""
+        if self.conditions != against.conditions:
+            raise InputError(
+                "times can be compared only under the same batch, device, dtype, layout and threads; "
+                f"got {self.conditions} and {against.conditions}."
+            )
+        return against.median_s / self.median_s
+
+
+@dataclass(frozen=True)
+class Change:
+    """A paired difference in accuracy on the same n examples, with its 95 % interval, as fractions."""
+
+    value: float
+    low: float
+    high: float
+    n_examples: int
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """One network on one set of examples; predictions (n,) are kept so that changes can be paired."""
+
+    label: str
+    n_params: int
+    size_bytes: int
+    macs: int
+    labels: np.ndarray
+    predictions: np.ndarray
+    timing: Timing | None = None
+    plan: RankPlan | None = None
+
+    @property
+    def n_examples(self) -> int:
+        return len(self.labels)
+
+    @cached_property
+    def correct(self) -> np.ndarray:
+        """Whether each example (n,) was classified right."""
+        return self.labels == self.predictions
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.correct.mean())
+
+    @cached_property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the accuracy (Wilson 1927)."""
+        from scipy.stats import binomtest  # imported here: half a second that nothing else needs
+
+        bounds = binomtest(int(self.correct.sum()), self.n_examples).proportion_ci(CONFIDENCE, method="wilson")
+        return float(bounds.low), float(bounds.high)
+
+    @property
+    def latency_s(self) -> np.ndarray | None:
+        """Raw wall times (k,) in seconds, where latency was measured."""
+        return None if self.timing is None else self.timing.raw_s
+
+    @property
+    def per_class(self) -> dict[int, float]:
+        """Accuracy on the examples of each class."""
+        return {int(c): float(self.correct[self.labels == c].mean()) for c in np.unique(self.labels)}
+
+    def take(self, index: np.ndarray) -> "Measurement":
+        """The same network on some of its examples."""
+        return replace(self, labels=self.labels[index], predictions=self.predictions[index])
+
+    def agreement(self, against: "Measurement") -> float:
+        """Fraction of the examples on which both networks predict the same class."""
+        self._check_same_examples(against)
+        return float((self.predictions == against.predictions).mean())
+
+    def change(self, against: "Measurement") -> Change:
+        """Accuracy minus that of `against` on the same examples.
+
+        The interval is the adjusted Wald interval for paired proportions (Bonett and Price 2012, equation 3):
+        one is added to either count of discordant pairs.
+        """
+        self._check_same_examples(against)
+        n = self.n_examples
+        gained = int(np.count_nonzero(self.correct & ~against.correct))
+        lost = int(np.count_nonzero(~self.correct & against.correct))
+        up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+        z = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+        half_width = z * np.sqrt((up + down - (up - down) ** 2) / (n + 2))
+        low, high = max(up - down - half_width, -1.0), min(up - down + half_width, 1.0)
+        return Change((gained - lost) / n, float(low), float(high), n)
+
+    def speedup(self, against: "Measurement") -> float:
+        """How many times faster than `against`; raises where either was not timed or the conditions differ."""
+        if self.timing is None or against.timing is None:
+            raise InputError("both measurements must hold a latency; measure them with `latency=True`.")
+        return self.timing.speedup(against.timing)
+
+    def _check_same_examples(self, against: "Measurement") -> None:
+        if not np.array_equal(self.labels, against.labels):
+            raise InputError(
+                "a change is paired: both measurements must be on the same examples; "
+                f"got {self.n_examples} and {against.n_examples} examples with different labels."
+            )
+
+    def __repr__(self) -> str:
+        low, high = self.interval
+        return (
+            f"Measurement({self.label}: accuracy {self.accuracy:.1%} [{low:.1%}, {high:.1%}], n = {self.n_examples}; "
+            f"{self.n_params:,} parameters; {self.macs:,} multiply-adds)"
+        )

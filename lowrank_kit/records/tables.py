@@ -1,0 +1,136 @@
+"""Everything a rank board shows while a slider moves, computed once for every rank."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from lowrank_kit.records.plans import LayerPlan, RankPlan
+from lowrank_kit.records.spectra import Spectrum, break_even_rank, factor_params
+
+__all__ = ["LayerTable", "RankTables"]
+
+# A prediction's error is read off the random plans whose predictions lie nearest to it.
+NEIGHBOURS = 15
+
+
+@dataclass(frozen=True, eq=False)
+class LayerTable:
+    """One layer at every rank 1..k, k = min(m, n).
+
+    `positions` is how often its matrix is applied to one example; `drop` (k,) is the accuracy lost with this layer
+    alone at rank 1..k, and `measured` (k,) tells which of these were measured; the others are estimates.
+    """
+
+    name: str
+    shape: tuple[int, int]
+    positions: int
+    bias: bool
+    values: np.ndarray
+    drop: np.ndarray
+    measured: np.ndarray
+    is_head: bool = False
+
+    @property
+    def spectrum(self) -> Spectrum:
+        return Spectrum(self.values, self.shape, self.name)
+
+    @property
+    def full_rank(self) -> int:
+        return min(self.shape)
+
+    @property
+    def break_even_rank(self) -> int:
+        return break_even_rank(self.shape)
+
+    def saves(self, rank: int) -> bool:
+        """Whether two factors of this rank are smaller than the matrix; otherwise the layer stays dense."""
+        return rank <= self.break_even_rank
+
+    def weights_at(self, rank: int) -> int:
+        """Numbers stored for the matrix at this rank, dense where factors would not be smaller."""
+        m, n = self.shape
+        return factor_params(rank, self.shape) if self.saves(rank) else m * n
+
+    def drop_at(self, rank: int) -> float:
+        return float(self.drop[rank - 1]) if self.saves(rank) else 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class RankTables:
+    """A network's layers at every rank and the whole network when dense.
+
+    `accuracy` is the dense network's on the `n_examples` reported ones. `predicted` and `observed` (t,) are the
+    predictions for random plans and what was then measured; empty until they have been tried.
+    """
+
+    name: str
+    weights: str
+    layers: tuple[LayerTable, ...]
+    n_params: int
+    macs: int
+    n_classes: int
+    accuracy: float
+    n_examples: int
+    predicted: np.ndarray = field(default_factory=lambda: np.empty(0))
+    observed: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+    @property
+    def spectra(self) -> dict[str, Spectrum]:
+        return {layer.name: layer.spectrum for layer in self.layers}
+
+    def n_params_at(self, ranks: Mapping[str, int]) -> int:
+        """Parameters of the whole network with these ranks."""
+        return self.n_params + sum(layer.weights_at(ranks[layer.name]) - _area(layer) for layer in self.layers)
+
+    def macs_at(self, ranks: Mapping[str, int]) -> int:
+        """Multiply-adds of the whole network for one example with these ranks."""
+        saved = sum((layer.weights_at(ranks[layer.name]) - _area(layer)) * layer.positions for layer in self.layers)
+        return self.macs + saved
+
+    def predict(self, ranks: Mapping[str, int]) -> float:
+        """Accuracy expected on the reported examples: the layers' drops, measured one at a time, added up."""
+        total = self.accuracy - sum(layer.drop_at(ranks[layer.name]) for layer in self.layers)
+        return float(np.clip(total, 1 / self.n_classes, 1))
+
+    def prediction_error(self, predicted: float) -> float | None:
+        """The error that 9 of 10 random plans with predictions near this one stayed below; None while unknown."""
+        if len(self.predicted) == 0:
+            return None
+        nearest = np.argsort(np.abs(self.predicted - predicted), kind="stable")[:NEIGHBOURS]
+        return float(np.quantile(np.abs(self.predicted - self.observed)[nearest], 0.9))
+
+    def plan(
+        self, ranks: Mapping[str, int], *, rule: str = "hand", budget: float | None = None, cost: str | None = None
+    ) -> RankPlan:
+        """The plan these ranks stand for: layers at full rank are left out."""
+        layers = {t.name: LayerPlan(ranks[t.name]) for t in self.layers if ranks[t.name] < t.full_rank}
+        return RankPlan(layers, self.weights, rule, budget, cost)
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+        """Plain words and named arrays, for files and for the browser alike; `from_arrays` reads them back."""
+        words = {f: getattr(self, f) for f in ("name", "weights", "n_params", "macs", "n_classes", "accuracy", "n_examples")}
+        words["layers"] = [
+            {"name": t.name, "shape": list(t.shape), "positions": t.positions, "bias": t.bias, "is_head": t.is_head}
+            for t in self.layers
+        ]
+        arrays = {"predicted": self.predicted, "observed": self.observed}
+        for part in ("values", "drop", "measured"):
+            arrays[part] = np.concatenate([getattr(t, part) for t in self.layers])
+        return words, {name: values.astype(np.float64) for name, values in arrays.items()}
+
+    @classmethod
+    def from_arrays(cls, words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> "RankTables":
+        ends = np.cumsum([min(entry["shape"]) for entry in words["layers"]])[:-1]
+        parts = [np.split(arrays[part], ends) for part in ("values", "drop", "measured")]
+        layers = tuple(
+            LayerTable(**{**entry, "shape": tuple(entry["shape"])}, values=values, drop=drop, measured=measured > 0)
+            for entry, values, drop, measured in zip(words["layers"], *parts, strict=True)
+        )
+        rest = {key: value for key, value in words.items() if key != "layers"}
+        return cls(**rest, layers=layers, predicted=arrays["predicted"], observed=arrays["observed"])
+
+
+def _area(layer: LayerTable) -> int:
+    return layer.shape[0] * layer.shape[1]
