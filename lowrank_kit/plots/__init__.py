@@ -1,0 +1,21 @@
+"""What does it look like? Finished records and arrays drawn on matplotlib axes; nothing is computed here."""
+
+from lowrank_kit.plots.classes import plot_classes
+from lowrank_kit.plots.figure import Picture, picture
+from lowrank_kit.plots.functional import plot_energy_and_accuracy
+from lowrank_kit.plots.predictions import plot_predictions
+from lowrank_kit.plots.spectra import plot_spectra, plot_spectrum, plot_truncation
+from lowrank_kit.plots.theme import THEMES, Theme
+
+__all__ = [
+    "THEMES",
+    "Picture",
+    "Theme",
+    "picture",
+    "plot_classes",
+    "plot_energy_and_accuracy",
+    "plot_predictions",
+    "plot_spectra",
+    "plot_spectrum",
+    "plot_truncation",
+]

@@ -1,0 +1,63 @@
+"""What travels to the browser: tables as binary arrays, findings as plain words."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lowrank_kit.i18n import LANGUAGES, strings
+from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
+from lowrank_kit.records import Measurement, RankTables
+
+__all__ = ["BUDGETS", "finding_words", "tables_message"]
+
+# The budget slider moves in steps of a thousandth.
+BUDGETS = np.arange(1001) / 1000
+
+
+def tables_message(tables: RankTables) -> tuple[dict[str, Any], list[bytes]]:
+    """The message a board paints from, and its buffers.
+
+    It is a message and not a trait, because traits are stored with a notebook.
+    """
+    words, arrays = tables.to_arrays()
+    words["budgets"] = {}
+    for rule in RULES:
+        for cost in COSTS:
+            steps = table_ladder(tables, rule, cost)
+            arrays[f"{rule} {cost}"] = steps.table(BUDGETS).astype(np.float64).ravel()
+            words["budgets"][f"{rule} {cost}"] = {"layers": steps.layers, "cheapest": steps.cheapest}
+    message = {
+        "kind": "tables",
+        "words": words,
+        "arrays": {name: len(values) for name, values in arrays.items()},
+        "strings": {language: strings(language) for language in LANGUAGES},
+    }
+    return message, [np.ascontiguousarray(values, dtype="<f8").tobytes() for values in arrays.values()]
+
+
+def finding_words(measured: Measurement, dense: Measurement) -> dict[str, Any]:
+    """What the tiles say of a measurement beside the dense one: accuracy, paired change, latency."""
+    change, (low, high) = measured.change(dense), measured.interval
+    words: dict[str, Any] = {
+        "accuracy": measured.accuracy,
+        "interval": [low, high],
+        "n": measured.n_examples,
+        "change": [change.value, change.low, change.high],
+    }
+    if measured.timing is not None and dense.timing is not None:
+        words["latency"] = _latency_words(measured, dense)
+    return words
+
+
+def _latency_words(measured: Measurement, dense: Measurement) -> Mapping[str, Any]:
+    timing = measured.timing
+    return {
+        "median_s": timing.median_s,
+        "dense_s": dense.timing.median_s,
+        "speedup": measured.speedup(dense),
+        "batch": timing.batch,
+        "threads": timing.threads,
+        "device": timing.device,
+        "busy": timing.busy if timing.is_disturbed else 0,
+    }
