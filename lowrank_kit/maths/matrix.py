@@ -40,13 +40,7 @@ def factors(matrix: np.ndarray) -> Factors:
     check_matrix(matrix, name="matrix")
     wide, scale = _wide(matrix)
     eigenvalues, vectors = linalg.eigh(wide @ wide.T, overwrite_a=True, check_finite=False, driver="evd")
-    S = _roots(eigenvalues)
-    U = vectors[:, ::-1]
-    Vh = U.T @ wide
-    if S[-1] > RESOLVED * S[0]:
-        Vh /= S[:, None]
-    else:
-        U, S, Vh = _resolve(U, Vh)
+    U, S, Vh = _resolved(vectors[:, ::-1], _roots(eigenvalues), wide)
     found = Factors(U, S * scale, Vh)
     return found if matrix.shape[0] <= matrix.shape[1] else Factors(found.Vh.T, found.S, found.U.T)
 
@@ -62,12 +56,29 @@ def _roots(eigenvalues: np.ndarray) -> np.ndarray:
     return np.sqrt(np.clip(eigenvalues, 0, None))[::-1]
 
 
-def _resolve(U: np.ndarray, projected: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Finish the SVD of U @ projected where some singular values are too small for the Gram matrix to resolve.
+def _resolved(U: np.ndarray, S: np.ndarray, wide: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The right factor, and all three made exact where singular values are too small for the Gram matrix to resolve.
 
-    The rows of `projected` (k, n) are nearly orthogonal; an LQ step and the SVD of its small triangle (k, k)
-    make the bases orthonormal to rounding, also where singular values are zero or repeated.
+    Those directions, few in most matrices, are taken out of U^T W, made orthogonal to the others, and given a small
+    SVD of their own; so both bases are orthonormal to rounding, also where singular values are zero or repeated.
     """
-    Q, R = linalg.qr(projected.T, mode="economic", check_finite=False)
-    inner, S, outer = linalg.svd(R.T, check_finite=False)
-    return U @ inner, S, outer @ Q.T
+    projected = U.T @ wide
+    good = int(np.count_nonzero(S > RESOLVED * S[0]))
+    leading, rest = projected[:good] / S[:good, None], projected[good:]
+    if not len(rest):
+        return U, S, leading
+    rows = _orthonormal_outside(leading, rest)
+    inner, tail, outer = linalg.svd(rest @ rows.T, check_finite=False)
+    return np.hstack([U[:, :good], U[:, good:] @ inner]), np.append(S[:good], tail), np.vstack([leading, outer @ rows])
+
+
+def _orthonormal_outside(leading: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Orthonormal rows (b, n) that span `rows` (b, n) as far as these reach outside the orthonormal `leading` (g, n)."""
+    sizes = np.linalg.norm(rows, axis=1, keepdims=True)
+    # Rows that are zero to rounding have no direction; any outside the others will do, and a random one is.
+    anything = np.random.default_rng(0).standard_normal(rows.shape)
+    basis = np.where(sizes > 1e-13, rows / np.maximum(sizes, 1e-300), anything)
+    for _ in range(3):  # each pass takes out what rounding left of the leading rows in the pass before
+        basis -= basis @ leading.T @ leading
+        basis = linalg.qr(basis.T, mode="economic", check_finite=False)[0].T
+    return basis

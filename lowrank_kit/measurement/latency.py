@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import numpy as np
 import psutil
@@ -108,6 +109,6 @@ class _Load:
         return float(np.clip((busy - mine) / total, 0, 1)) if total > 0 else 0.0
 
 
-def _idle(machine) -> float:
+def _idle(machine: Any) -> float:
     """Waiting for a disk takes no processor time either; not every system counts it."""
     return machine.idle + getattr(machine, "iowait", 0.0)

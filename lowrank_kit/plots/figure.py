@@ -47,7 +47,7 @@ class Picture(Figure):
 
     def _repr_png_(self) -> tuple[bytes, dict[str, Any]]:
         buffer = BytesIO()
-        # Without the Software entry the same picture gives the same bytes under another matplotlib.
+        # The Software entry would change with matplotlib's version alone.
         with self.styled():
             self.savefig(buffer, format="png", dpi=DRAWN_DPI, metadata={"Software": None})
         width, height = (round(side * SHOWN_DPI) for side in self.get_size_inches())

@@ -44,10 +44,12 @@ def plot_energy_and_accuracy(
     words, colours = figure.words, figure.theme
     with figure.styled():
         every_rank = np.arange(1, len(spectrum.values) + 1)
-        sns.lineplot(x=every_rank, y=spectrum.energy, ax=ax, color=colours.before, legend=False)
+        sns.lineplot(x=every_rank, y=spectrum.energy, ax=ax, color=colours.before, estimator=None)
         ax.vlines(ranks, low, high, color=colours.after, lw=1.2, zorder=2)
-        sns.lineplot(x=ranks, y=accuracy, ax=ax, color=colours.after, lw=1.0, marker="o", markersize=6, legend=False,
-                     markeredgecolor=colours.paper, zorder=3)  # fmt: skip
+        sns.lineplot(
+            x=ranks, y=accuracy, ax=ax, color=colours.after, lw=1.0, marker="o", markersize=6,
+            markeredgecolor=colours.paper, zorder=3, estimator=None,
+        )  # fmt: skip
         ax.set(xscale="log", xlim=(0.93, len(spectrum.values)), ylim=(0, 1.04), xlabel=words["rank"], ylabel="")
         ticks = [t for t in (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000) if t <= len(spectrum.values)]
         ax.xaxis.set_major_locator(FixedLocator(ticks))

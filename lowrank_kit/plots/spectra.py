@@ -106,7 +106,9 @@ def plot_truncation(
     every_rank = np.arange(len(spectrum.values) + 1)
     tail = np.sqrt(np.clip(1 - np.concatenate([[0.0], spectrum.energy]), 0, None))
     with figure.styled():
-        sns.lineplot(x=every_rank, y=tail, ax=ax, color=colours.after, label=words["eckart_young"], legend=False)
+        sns.lineplot(
+            x=every_rank, y=tail, ax=ax, color=colours.after, label=words["eckart_young"], legend=False, estimator=None
+        )
         ranks, errors = list(ranks), list(errors)
         if ranks:
             sns.scatterplot(
@@ -127,7 +129,7 @@ def plot_truncation(
 
 
 def _line(values: np.ndarray, ax: Axes, **options: Any) -> None:
-    sns.lineplot(x=np.arange(1, len(values) + 1), y=values, ax=ax, legend=False, **options)
+    sns.lineplot(x=np.arange(1, len(values) + 1), y=values, ax=ax, legend=False, estimator=None, **options)
 
 
 def _mark_above(values: np.ndarray, edge: float, ax: Axes, figure: Picture) -> None:

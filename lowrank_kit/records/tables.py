@@ -92,7 +92,7 @@ class RankTables:
     def predict(self, ranks: Mapping[str, int]) -> float:
         """Accuracy expected on the reported examples: the layers' drops, measured one at a time, added up."""
         total = self.accuracy - sum(layer.drop_at(ranks[layer.name]) for layer in self.layers)
-        return float(np.clip(total, 1 / self.n_classes, 1))
+        return float(np.clip(total, min(1 / self.n_classes, self.accuracy), 1))
 
     def prediction_error(self, predicted: float) -> float | None:
         """The error that 9 of 10 random plans with predictions near this one stayed below; None while unknown."""

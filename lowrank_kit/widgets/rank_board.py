@@ -52,13 +52,14 @@ class RankBoard(anywidget.AnyWidget):
     language = traitlets.Enum(LANGUAGES).tag(sync=True)
 
     def __init__(self, source: Any = "mnist-cnn", data: Any = None, *, batch: int = 32, language: str | None = None):
+        # First, since a widget that was not made whole is closed too.
+        self._worker, self._still = Worker(), Still()
         if batch < 1:
             raise InputError(f"`batch` must be at least 1; got {batch}.")
         language = language or default_language()
         check_name(language, LANGUAGES, name="language")
         self.tables, self._make_bench = prepared(source, data)
         self._bench: Bench | None = None
-        self._worker, self._still = Worker(), Still()
         self._records: dict[tuple[tuple[int, ...], int], tuple[Measurement, Measurement]] = {}
         full = [table.full_rank for table in self.tables.layers]
         super().__init__(batch=batch, language=language, setting={"ranks": full, "final": False, **BY_HAND})

@@ -30,7 +30,7 @@ function readTables(words, arrays) {
     paramsAt: (ranks) => words.n_params - saved(ranks, weights.params),
     macsAt: (ranks) => words.macs - saved(ranks, weights.macs),
     kept: (ranks, cost) => 1 - saved(ranks, weights[cost]) / totals[cost],
-    predict: (ranks) => Math.min(Math.max(words.accuracy + change(ranks), 1 / words.n_classes), 1),
+    predict: (ranks) => Math.min(Math.max(words.accuracy + change(ranks), Math.min(words.accuracy, 1 / words.n_classes)), 1),
     budget: (thousandth, rule, cost, ranks) => {
       const table = arrays[`${rule} ${cost}`], { layers: names } = words.budgets[`${rule} ${cost}`];
       return layers.map((l, i) => {
@@ -239,8 +239,8 @@ function buildBoard(model, el, tables, allStrings) {
     budget.parentElement.style.setProperty("--at", `${(100 * (budget.value - budget.min)) / (1000 - budget.min)}%`);
     write(budgetText, f.percent1(kept));
     mark(budget, { "aria-valuetext": `${f.percent1(kept)} ${t[`of_${state.cost}`]}` });
-    el.dataset.paint = (performance.now() - started).toFixed(2);
     if (state.unsent) send();
+    el.dataset.paint = (performance.now() - started).toFixed(2);
   };
   const ask = oncePerFrame(paint);
 
@@ -260,8 +260,8 @@ function buildBoard(model, el, tables, allStrings) {
     if (!latency || state.moving) return tiles.latency.show("waiting", "", "–", t.latency_pending);
     const words = { dense: f.three(1e3 * latency.dense_s), threads: latency.threads, device: latency.device };
     const pace = fill(latency.speedup < 1 ? t.slower : t.faster, { speedup: f.two(latency.speedup) });
-    tiles.latency.show("measured", t.measured, fill(t.milliseconds, { time: f.three(1e3 * latency.median_s) }), pace, fill(t.timed, words));
-    if (latency.busy) say(fill(t.busy, { share: f.percent(latency.busy) }));
+    const conditions = latency.busy ? fill(t.busy, { share: f.percent(latency.busy) }) : fill(t.timed, words);
+    tiles.latency.show("measured", t.measured, fill(t.milliseconds, { time: f.three(1e3 * latency.median_s) }), pace, conditions);
   }
 
   /* ipywidgets keeps one message in flight and sends the newest state when it has come back. */
@@ -348,6 +348,9 @@ function buildBoard(model, el, tables, allStrings) {
     h("div", { class: "lrk-name" }, h("b", {}, t.budget), h("small", {}, t.share_of), h("small", {}, cost)), budget, budgetText, h("span", {}));
   const controls = h("div", { class: "lrk-controls" }, keep, h("label", { class: "lrk-rule" }, h("span", {}, t.rule), rule), ...rows.map((row) => row.node));
   el.classList.add("lrk");
+  /* Keys on a slider are the slider's: JupyterLab binds arrows, Enter and letters to its cells. */
+  el.dataset.lmSuppressShortcuts = true;
+  el.addEventListener("keydown", (event) => event.stopPropagation());
   el.replaceChildren(head,
     h("div", { class: "lrk-tiles" }, ...Object.values(tiles).map(({ node }) => node)),
     h("div", { class: "lrk-body" }, controls, h("div", { class: "lrk-charts" }, spectrum.node, trade.node)), note);

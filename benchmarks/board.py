@@ -1,0 +1,131 @@
+"""The rank board under the hand: from key press to pixels, from release to a measured number, from visit to picture."""
+
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import psutil
+from playwright.sync_api import Browser, Page
+
+from benchmarks.browser import chromium, in_lab, in_voila, write_notebook
+from benchmarks.figures import Figure
+
+BOARD = 'from lowrank_kit import RankBoard\n\nRankBoard("mnist-cnn")'
+EMPTY = (
+    "import anywidget\n\nclass Empty(anywidget.AnyWidget):\n"
+    """    _esm = "export default { render({ el }) { el.className = 'empty-board' } }"\n\nEmpty()"""
+)
+SLIDER = 'input[type=range][data-layer="fc1"]'
+PRESSES, RELEASES, VISITS = 100, 20, 5
+
+# One input event: the time in its handlers, and whether the picture shows the slider's rank once the next frame is
+# out. What is posted in a frame's first callback runs when that frame has been handed over.
+WATCH_PRESSES = """() => {
+  const board = document.querySelector(".lrk"), slider = document.querySelector('%s');
+  const seen = window.lrkSeen = [];
+  document.addEventListener("input", () => {
+    const entry = { start: performance.now(), rank: slider.value };
+    seen.push(entry);
+    requestAnimationFrame(() => {
+      const after = new MessageChannel();
+      after.port1.onmessage = () => {
+        entry.painted = slider.getAttribute("aria-valuetext").includes(" " + entry.rank + " ");
+        entry.draw = Number(board.dataset.paint);
+      };
+      after.port2.postMessage(null);
+    });
+  }, { capture: true });
+  document.addEventListener("input", () => { seen.at(-1).handler = performance.now() - seen.at(-1).start; });
+}""".replace("%s", SLIDER)
+
+# From a change of the slider to the first accuracy that is measured, and to the one on all test images.
+WATCH_RELEASES = """() => {
+  const slider = document.querySelector('%s'), badge = document.querySelectorAll(".lrk-tile .lrk-badge")[2];
+  const seen = window.lrkReleases = [];
+  slider.addEventListener("change", () => {
+    const entry = { start: performance.now() };
+    seen.push(entry);
+    const look = () => {
+      if (badge.textContent.startsWith("measured")) entry.first ??= performance.now() - entry.start;
+      if (badge.textContent === "measured") entry.all = performance.now() - entry.start;
+      if (!entry.all) requestAnimationFrame(look);
+    };
+    requestAnimationFrame(() => requestAnimationFrame(look));
+  });
+}""".replace("%s", SLIDER)
+
+
+def run() -> list[Figure]:
+    with TemporaryDirectory() as folder, chromium() as browser:
+        board = write_notebook(Path(folder) / "board.ipynb", BOARD)
+        empty = write_notebook(Path(folder) / "empty.ipynb", EMPTY)
+        return [
+            *_first_pictures(browser, board, empty),
+            *_under_the_hand("Voila", lambda: in_voila(browser, board)),
+            *_under_the_hand("JupyterLab", lambda: in_lab(browser, board)),
+        ]
+
+
+def _first_pictures(browser: Browser, board: Path, empty: Path) -> list[Figure]:
+    """From visit to picture on a cold kernel, beside a page with an empty anywidget, in turn."""
+    pairs = [(_visit(browser, board, ".lrk-tile"), _visit(browser, empty, ".empty-board")) for _ in range(VISITS)]
+    ours, theirs = (median(times) for times in zip(*pairs, strict=True))
+    return [Figure(f"first board, after an empty anywidget page ({theirs:.2g} s)", ours - theirs, "s", 1.5)]
+
+
+def _visit(browser: Browser, notebook: Path, selector: str) -> float:
+    start = time.perf_counter()
+    with in_voila(browser, notebook, preheat=False) as page:
+        start = page.evaluate("performance.timeOrigin") / 1e3
+        page.wait_for_selector(selector, state="attached")
+        return time.time() - start
+
+
+def _under_the_hand(place: str, opened: Callable[[], AbstractContextManager[Page]]) -> list[Figure]:
+    with opened() as page:
+        page.wait_for_selector('.lrk-tile[data-kind="measured"] >> nth=1')
+        presses, releases = _presses(page), _releases(page)
+        memory = _kernel_memory(page.lrk_pid)
+    painted = sum(entry["painted"] for entry in presses)
+    draws = [entry["handler"] + entry["draw"] for entry in presses]
+    return [
+        Figure(f"{place}: handler and draw, 95th percentile", float(np.quantile(draws, 0.95)), "ms", 4),
+        Figure(
+            f"{place}: of {PRESSES} key presses in the next frame", sum(e["painted"] for e in presses), "", 95, True
+        ),
+        Figure(f"{place}: release to first measured accuracy", median(e["first"] for e in releases), "ms", 250),
+        Figure(f"{place}: release to the whole test set", median(e["all"] for e in releases), "ms", 600),
+        Figure(f"{place}: kernel behind one board", memory, "MB", 600),
+    ]
+
+
+def _presses(page: Page) -> list[dict]:
+    page.evaluate(WATCH_PRESSES)
+    page.focus(SLIDER)
+    for press in range(PRESSES):
+        page.keyboard.press("ArrowLeft" if press < PRESSES * 0.6 else "ArrowRight")
+        page.wait_for_timeout(20)
+    page.wait_for_timeout(200)
+    return page.evaluate("window.lrkSeen")
+
+
+def _releases(page: Page) -> list[dict]:
+    page.evaluate(WATCH_RELEASES)
+    page.focus(SLIDER)
+    for _ in range(RELEASES):
+        page.keyboard.press("ArrowLeft")
+        page.wait_for_function("window.lrkReleases.at(-1)?.all")
+        page.wait_for_timeout(1700)  # until the latency is measured too
+    return page.evaluate("window.lrkReleases")
+
+
+def _kernel_memory(server: int) -> float:
+    """Megabytes of the largest kernel below a server."""
+    kernels = [
+        p for p in psutil.Process(server).children(recursive=True) if "ipykernel_launcher" in " ".join(p.cmdline())
+    ]
+    return max(kernel.memory_info().rss for kernel in kernels) / 1e6

@@ -1,0 +1,38 @@
+"""An exported notebook shows the board's last picture with the network off."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from nbconvert import HTMLExporter
+
+from benchmarks.browser import write_notebook
+
+pytestmark = pytest.mark.browser
+
+CELLS = [
+    'from lowrank_kit import RankBoard\n\nboard = RankBoard("digits-mlp")\nboard',
+    'board.set_rank("fc1", 9)\nboard.wait()',
+]
+
+
+@pytest.mark.parametrize("widget_state", [False, True])
+def test_the_last_picture_is_in_the_page(browser, tmp_path, widget_state):
+    notebook = nbformat.read(write_notebook(tmp_path / "board.ipynb", *CELLS), as_version=4)
+    NotebookClient(notebook, store_widget_state=widget_state).execute()
+    page_file = tmp_path / "board.html"
+    page_file.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(page_file.as_uri(), wait_until="domcontentloaded")
+    picture = page.locator(".lrk-still img")
+    picture.wait_for()
+    assert picture.evaluate("(image) => image.naturalWidth") > 600
+    assert "fc1 9" in picture.get_attribute("alt")
+    context.close()
+
+
+def test_a_stored_notebook_holds_no_large_arrays(tmp_path):
+    notebook = nbformat.read(write_notebook(tmp_path / "board.ipynb", *CELLS), as_version=4)
+    NotebookClient(notebook, store_widget_state=True).execute()
+    states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
+    assert all("buffers" not in state for state in states)

@@ -1,0 +1,156 @@
+"""Timing under a clock that the test winds: every number is exact."""
+
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from lowrank_kit.checks import InputError
+from lowrank_kit.measurement import latency as room
+from lowrank_kit.measurement.latency import FEWEST, WARM_UP, latency
+
+X = np.arange(6, dtype=np.float32).reshape(3, 2)
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+class Timed(nn.Module):
+    """Takes `cost` seconds of the clock, the warm-up ten times as many, and writes down who ran on what."""
+
+    def __init__(self, name, clock, cost, log):
+        super().__init__()
+        self.name, self.clock, self.cost, self.log = name, clock, cost, log
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def forward(self, x):
+        assert not self.training
+        runs = sum(name == self.name for name, _ in self.log)
+        self.clock.now += self.cost * (10 if runs < WARM_UP else 1)
+        self.log.append((self.name, x.clone()))
+        return x
+
+
+@pytest.fixture
+def bench():
+    """A clock, a log, and two networks of 1/8 and 1/4 second."""
+    clock, log = Clock(), []
+    return clock, log, [Timed("a", clock, 1 / 8, log), Timed("b", clock, 1 / 4, log)]
+
+
+def test_networks_take_turns_after_the_warm_up(bench):
+    clock, log, models = bench
+    latency(models, X, budget_s=3.0, clock=clock)
+    order = "".join(name for name, _ in log)
+    assert order == "a" * WARM_UP + "b" * WARM_UP + "ab" * 8
+
+
+def test_raw_times_are_each_networks_own_without_the_warm_up(bench):
+    clock, _, models = bench
+    a, b = latency(models, X, budget_s=3.0, clock=clock)
+    assert a.raw_s.tolist() == [1 / 8] * 8
+    assert b.raw_s.tolist() == [1 / 4] * 8
+    assert a.speedup(b) == 2
+
+
+@pytest.mark.parametrize("budget", [0.0, 0.01, -1.0])
+def test_at_least_five_rounds_whatever_the_budget(bench, budget):
+    clock, _, models = bench
+    assert [len(t.raw_s) for t in latency(models, X, budget_s=budget, clock=clock)] == [FEWEST, FEWEST] == [5, 5]
+
+
+def test_stop_ends_it_between_rounds(bench):
+    clock, _, models = bench
+    answers = iter([False, False, True])
+    timings = latency(models, X, budget_s=1e9, clock=clock, stop=lambda: next(answers))
+    assert [len(t.raw_s) for t in timings] == [FEWEST + 2] * 2
+
+
+@pytest.mark.parametrize(("batch", "rows"), [(1, [0]), (3, [0, 1, 2]), (7, [0, 1, 2, 0, 1, 2, 0])])
+def test_the_batch_is_the_first_examples_repeated_where_they_are_few(bench, batch, rows):
+    clock, log, models = bench
+    timing = latency(models[:1], X, batch=batch, budget_s=0, clock=clock)[0]
+    assert timing.batch == batch
+    assert all(np.array_equal(x.numpy(), X[rows]) for _, x in log)
+
+
+def test_conditions_are_recorded(residual, images):
+    a, b = latency([residual, residual], images.x, batch=2, budget_s=0)
+    assert a.conditions == b.conditions
+    assert (a.batch, a.dtype, a.layout, a.threads) == (2, "float32", "contiguous", torch.get_num_threads())
+    assert a.device
+    assert 0 <= a.busy <= 1
+    assert (a.raw_s > 0).all()
+
+
+@pytest.mark.parametrize(
+    ("change", "field", "value"),
+    [
+        (lambda m: m.double(), "dtype", "float64"),
+        (lambda m: m.to(memory_format=torch.channels_last), "layout", "channels_last"),
+    ],
+)
+def test_times_of_other_conditions_refuse_a_speedup(residual, images, change, field, value):
+    before = latency([residual], images.x, budget_s=0)[0]
+    after = latency([change(residual)], images.x, budget_s=0)[0]
+    assert getattr(after, field) == value
+    with pytest.raises(InputError, match="same batch, device, dtype, layout and threads"):
+        after.speedup(before)
+
+
+def test_modes_are_put_back(mlp, vectors):
+    mlp.train()[0].eval()
+    latency([mlp], vectors.x, budget_s=0)
+    assert [m.training for m in mlp.modules()] == [True, False, True, True, True, True]
+
+
+class Times(NamedTuple):
+    user: float
+    system: float
+    idle: float
+    iowait: float = 0.0
+
+
+@pytest.mark.parametrize(
+    ("machine", "own", "busy"),
+    [
+        (Times(5, 0, 5), Times(5, 0, 0), 0.0),
+        (Times(5, 1, 4), Times(1, 1, 0), 0.4),
+        (Times(10, 0, 0), Times(1, 0, 0), 0.9),
+        (Times(1, 0, 2, 7), Times(1, 0, 0), 0.0),  # waiting for a disk takes no processor
+        (Times(5, 0, 5), Times(6, 0, 0), 0.0),
+        (Times(0, 0, 0), Times(0, 0, 0), 0.0),
+    ],
+)
+def test_what_other_processes_took_is_told(bench, monkeypatch, machine, own, busy):
+    clock, _, models = bench
+    machines, owns = (iter([Times(0, 0, 0), end]) for end in (machine, own))
+    monkeypatch.setattr(room.psutil, "cpu_times", lambda: next(machines))
+    monkeypatch.setattr(room.psutil.Process, "cpu_times", lambda self: next(owns))
+    timing = latency(models[:1], X, budget_s=0, clock=clock)[0]
+    assert timing.busy == pytest.approx(busy)
+    assert timing.is_disturbed is (busy > 0.2)
+
+
+@pytest.mark.parametrize("batch", [0, -4])
+def test_a_batch_of_nothing(mlp, vectors, batch):
+    with pytest.raises(InputError, match=f"`batch` must be at least 1; got {batch}"):
+        latency([mlp], vectors.x, batch=batch)
+
+
+def test_networks_on_two_devices_are_not_timed_together(mlp, vectors):
+    with pytest.raises(InputError, match=r"on one device only; got .*(cpu.*meta|meta.*cpu)"):
+        latency([mlp, nn.Linear(12, 4, device="meta")], vectors.x)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_device_is_timed_by_its_own_events(residual, images):
+    timing = latency([residual.cuda()], images.x, batch=4, budget_s=0, clock=lambda: 0.0)[0]
+    assert timing.device == torch.cuda.get_device_name()
+    assert (timing.raw_s > 0).all()

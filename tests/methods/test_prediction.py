@@ -1,0 +1,162 @@
+"""Predictions: what is measured is the truth, what is not is told apart."""
+
+from itertools import islice, pairwise
+
+import numpy as np
+import pytest
+from torch import nn
+
+from lowrank_kit.checks import InputError
+from lowrank_kit.measurement.measure import measure
+from lowrank_kit.measurement.quality import predictions
+from lowrank_kit.methods.prediction import measure_drops, random_ranks, tabulate, try_plans
+from lowrank_kit.models.surgery import Factorisation, compress
+from lowrank_kit.records import Data
+
+
+@pytest.fixture(scope="module")
+def estimated(digits_factorisation, digits):
+    return tabulate(digits_factorisation, digits[1])
+
+
+@pytest.fixture(scope="module")
+def measured(estimated, digits_factorisation, digits):
+    *_, tables = measure_drops(estimated, digits_factorisation, digits[1], points=9)
+    return tables
+
+
+@pytest.fixture(scope="module")
+def tried(measured, digits_factorisation, digits):
+    return [*try_plans(measured, digits_factorisation, digits[1], n=20)]
+
+
+def accuracy(model, examples):
+    return (predictions(model, examples) == examples.y).mean()
+
+
+# estimates
+
+
+def test_tables_begin_with_what_is_known_at_once(estimated, digits):
+    model, data = digits
+    assert estimated.accuracy == accuracy(model, data.test)
+    assert (estimated.n_classes, estimated.n_examples, estimated.name) == (10, len(data.test), "digits-mlp")
+    assert [t.name for t in estimated.layers] == ["fc1", "fc2", "head"]
+    assert [t.is_head for t in estimated.layers] == [False, False, True]
+    assert not any(t.measured.any() for t in estimated.layers)
+
+
+def test_estimated_drops_are_the_energy_cut_off(estimated):
+    for table in estimated.layers:
+        expected = (estimated.accuracy - 0.1) * (1 - table.spectrum.energy)
+        np.testing.assert_allclose(table.drop, expected)
+        assert (np.diff(table.drop) <= 1e-12).all()
+        assert table.drop[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_prediction_error_is_unknown_before_plans_were_tried(estimated, measured):
+    assert estimated.prediction_error(0.9) is None
+    assert measured.prediction_error(0.9) is None
+
+
+def test_a_network_without_layers_has_no_tables(digits):
+    with pytest.raises(InputError, match=r"`model` must have an nn\.Linear or nn\.Conv2d to factorise; it has none"):
+        tabulate(Factorisation(nn.Sequential(nn.ReLU())), digits[1])
+
+
+# measured drops
+
+
+def test_measured_drops_are_the_true_loss_on_validation(measured, digits, by_hand):
+    model, data = digits
+    dense = accuracy(model, data.validation)
+    for table in measured.layers:
+        ranks = np.flatnonzero(table.measured) + 1
+        assert {1, table.break_even_rank} <= {*ranks.tolist()}
+        assert len(ranks) <= 9
+        for rank in ranks.tolist():
+            cut = compress(model, by_hand(model, {table.name: rank}), break_even_guard=False)
+            truth = dense - accuracy(cut, data.validation)
+            # Two ways to the same scores differ in their last digits: a tie may fall the other way.
+            assert abs(table.drop[rank - 1] - truth) * len(data.validation) <= 1.001
+
+
+def test_full_rank_loses_nothing_and_the_rest_lies_between_neighbours(measured):
+    for table in measured.layers:
+        assert table.drop[-1] == 0
+        assert not table.measured[table.break_even_rank :].any()
+        known = [*np.flatnonzero(table.measured), table.full_rank - 1]
+        for low, high in pairwise(known):
+            between = table.drop[low : high + 1]
+            assert between.min() >= min(between[0], between[-1]) - 1e-12
+            assert between.max() <= max(between[0], between[-1]) + 1e-12
+
+
+def test_layers_become_measured_one_after_another(estimated, digits_factorisation, digits):
+    seen = [
+        tuple(t.measured.any() for t in tables.layers)
+        for tables in measure_drops(estimated, digits_factorisation, digits[1], points=2)
+    ]
+    order = [(True, False, False), (True, True, False), (True, True, True)]
+    assert [state for state in dict.fromkeys(seen) if any(state)] == order
+
+
+def test_without_points_every_rank_that_saves_is_measured(vectors, split, mlp):
+    factorisation, data = Factorisation(mlp), split(vectors)
+    *_, tables = measure_drops(tabulate(factorisation, data), factorisation, data)
+    for table in tables.layers:
+        assert np.flatnonzero(table.measured).tolist() == [*range(table.break_even_rank)]
+
+
+def test_only_validation_examples_are_looked_at(measured, estimated, digits_factorisation, digits):
+    data = digits[1]
+    other = Data("other", data.validation, data.test.take(slice(0, 1)))
+    *_, again = measure_drops(estimated, digits_factorisation, other, points=9)
+    for one, two in zip(again.layers, measured.layers, strict=True):
+        np.testing.assert_array_equal(one.drop, two.drop)
+
+
+# random plans
+
+
+def test_random_ranks_are_reproducible_and_within_limits(estimated):
+    found = [*random_ranks(estimated, 200, seed=3)]
+    assert found == [*random_ranks(estimated, 200, seed=3)] != [*random_ranks(estimated, 200, seed=4)]
+    for ranks in found:
+        assert ranks["head"] == 10
+        for table in estimated.layers[:2]:
+            assert isinstance(ranks[table.name], int)
+            assert 1 <= ranks[table.name] <= table.break_even_rank
+    for table in estimated.layers[:2]:
+        seen = {ranks[table.name] for ranks in found}
+        assert {1, table.break_even_rank} <= seen
+        assert len(seen) > table.break_even_rank / 2
+
+
+def test_observed_is_the_accuracy_of_the_plan_on_test(tried, measured, digits):
+    model, data = digits
+    last = tried[-1]
+    for i, ranks in enumerate(islice(random_ranks(measured, 20), 5)):
+        plan = measured.plan(ranks)
+        assert last.predicted[i] == measured.predict(ranks)
+        assert last.observed[i] == measure(compress(model, plan), data, latency_budget_s=0).accuracy
+
+
+def test_every_step_knows_one_plan_more(tried):
+    assert [len(t.predicted) for t in tried] == [len(t.observed) for t in tried] == [*range(1, 21)]
+    assert tried[0].prediction_error(0.9) == abs(tried[0].predicted[0] - tried[0].observed[0])
+
+
+def test_predictions_are_within_their_stated_error_for_most_plans(tried, digits_factorisation, digits):
+    data, tables, kept = digits[1], tried[-1], 0
+    for ranks in random_ranks(tables, 30, seed=9):
+        predicted = tables.predict(ranks)
+        truth = accuracy(digits_factorisation.compress(tables.plan(ranks)), data.test)
+        kept += abs(predicted - truth) <= tables.prediction_error(predicted)
+    assert kept >= 20
+
+
+def test_trying_again_starts_afresh(tried, digits_factorisation, digits):
+    first = next(try_plans(tried[-1], digits_factorisation, digits[1]))
+    assert len(first.predicted) == 1
+    assert first.observed[0] == tried[0].observed[0]

@@ -1,0 +1,64 @@
+"""A plan is a value that JSON carries there and back."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lowrank_kit.checks import InputError
+from lowrank_kit.records import LayerPlan, RankPlan
+
+plans = st.builds(
+    RankPlan,
+    st.dictionaries(st.text(), st.builds(LayerPlan, st.integers(1, 10**6))),
+    st.text(),
+    st.sampled_from(["hand", "energy", "uniform"]),
+    st.none() | st.floats(0.001, 1),
+    st.sampled_from([None, "params", "macs"]),
+)
+PLAN = RankPlan({"fc1": LayerPlan(8)}, "sha256:12", "energy", 0.5, "params")
+
+
+@given(plans)
+def test_json_there_and_back(plan):
+    assert RankPlan.from_json(plan.to_json()) == plan
+    assert RankPlan.from_json(plan.to_json()).to_json() == plan.to_json()
+
+
+def test_ranks_by_layer():
+    assert PLAN.ranks == {"fc1": 8}
+
+
+@pytest.mark.parametrize("text", ["", "{", "null", "3", "[]", "{}", '"plan"', '{"format": 1}', "\x00"])
+def test_rubbish_is_no_plan(text):
+    with pytest.raises(InputError, match="plan"):
+        RankPlan.from_json(text)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("format", "lowrank-kit rank plan 9", "format must be 'lowrank-kit rank plan 1'; got"),
+        ("weights", None, "must be the JSON text"),
+        ("layers", [], "must be the JSON text"),
+        ("layers", {"fc1": 8}, "must be the JSON text"),
+        ("layers", {"fc1": {"rank": 8}}, "'method'"),
+        ("layers", {"fc1": {"rank": 0, "method": "svd"}}, "at least 1; got 0"),
+        ("layers", {"fc1": {"rank": 2.5, "method": "svd"}}, "whole number of at least 1; got 2.5"),
+        ("layers", {"fc1": {"rank": True, "method": "svd"}}, "got True"),
+        ("layers", {"fc1": {"rank": 8, "method": "tucker"}}, "`method` must be one of 'svd'; got 'tucker'"),
+    ],
+)
+def test_a_plan_with_one_wrong_field(field, value, words):
+    fields = {**json.loads(PLAN.to_json()), field: value}
+    with pytest.raises(InputError, match=words):
+        RankPlan.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("field", ["format", "rule", "budget", "cost", "weights", "layers"])
+def test_a_plan_with_a_field_missing(field):
+    fields = json.loads(PLAN.to_json())
+    del fields[field]
+    with pytest.raises(InputError, match=f"must be the JSON text that `plan.to_json.*{field}"):
+        RankPlan.from_json(json.dumps(fields))

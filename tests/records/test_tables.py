@@ -1,0 +1,99 @@
+"""What the tables say of a network equals what the really compressed network is; arrays carry them there and back."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lowrank_kit.files import read_arrays, write_arrays
+from lowrank_kit.measurement.cost import macs, n_params
+from lowrank_kit.methods.prediction import tabulate
+from lowrank_kit.models.surgery import Factorisation
+from lowrank_kit.records import LayerTable, RankTables
+
+
+@pytest.fixture(params=["mlp", "cnn", "residual", "digits"])
+def network(request, split):
+    """A network with its data, and its tables from spectra alone."""
+    if request.param == "digits":
+        return request.getfixturevalue("digits")
+    examples = request.getfixturevalue("vectors" if request.param == "mlp" else "images")
+    return request.getfixturevalue(request.param), split(examples)
+
+
+def table(drop, *, rank=3, shape=(3, 30), **kwargs):
+    return LayerTable("fc", shape, 1, False, np.arange(rank, 0, -1.0), np.array(drop), np.ones(rank, bool), **kwargs)
+
+
+def tables(*layers, accuracy=0.9, **kwargs):
+    return RankTables("net", "sha256:0", layers, 1000, 5000, 4, accuracy, 50, **kwargs)
+
+
+def test_costs_equal_those_of_the_compressed_network(network, rng):
+    model, data = network
+    factorisation = Factorisation(model)
+    found = tabulate(factorisation, data)
+    for _ in range(12):
+        ranks = {t.name: int(rng.integers(1, t.full_rank + 1)) for t in found.layers}
+        small = factorisation.compress(found.plan(ranks))
+        assert found.n_params_at(ranks) == n_params(small)
+        assert found.macs_at(ranks) == macs(small, data.test.x)
+
+
+def test_full_rank_costs_what_dense_costs(network):
+    found = tabulate(Factorisation(network[0]), network[1])
+    full = {t.name: t.full_rank for t in found.layers}
+    assert found.n_params_at(full) == found.n_params == n_params(network[0])
+    assert found.macs_at(full) == found.macs == macs(network[0], network[1].test.x)
+    assert found.predict(full) == found.accuracy
+
+
+def test_arrays_there_and_back(network, tmp_path):
+    there = replace(tabulate(Factorisation(network[0]), network[1]), predicted=np.ones(3), observed=np.zeros(3))
+    write_arrays(tmp_path / "t", *there.to_arrays())
+    back = RankTables.from_arrays(*read_arrays(tmp_path / "t"))
+    assert back.to_arrays()[0] == there.to_arrays()[0]
+    for one, other in zip(back.layers, there.layers, strict=True):
+        assert (one.name, one.shape, one.positions, one.bias, one.is_head) == (
+            other.name, other.shape, other.positions, other.bias, other.is_head,
+        )  # fmt: skip
+        assert one.measured.dtype == bool
+        for part in ("values", "drop", "measured"):
+            np.testing.assert_array_equal(getattr(one, part), getattr(other, part))
+    np.testing.assert_array_equal(back.predicted, there.predicted)
+    np.testing.assert_array_equal(back.observed, there.observed)
+
+
+def test_a_rank_that_saves_nothing_is_dense_and_loses_nothing():
+    layer = table([0.5, 0.25, 0.0])
+    assert layer.break_even_rank == 2
+    assert [layer.saves(r) for r in (1, 2, 3)] == [True, True, False]
+    assert [layer.weights_at(r) for r in (1, 2, 3)] == [33, 66, 90]
+    assert [layer.drop_at(r) for r in (1, 2, 3)] == [0.5, 0.25, 0.0]
+    assert replace(layer, shape=(3, 3), drop=np.full(3, 0.7)).drop_at(3) == 0
+
+
+def test_predictions_add_the_layers_drops_and_stop_at_chance_and_at_one():
+    two = tables(table([0.3, 0.1, 0]), replace(table([0.2, -0.5, 0]), name="head"))
+    assert two.predict({"fc": 1, "head": 1}) == pytest.approx(0.4)
+    assert two.predict({"fc": 2, "head": 3}) == pytest.approx(0.8)
+    assert two.predict({"fc": 3, "head": 2}) == 1
+    assert replace(two, accuracy=0.5).predict({"fc": 1, "head": 1}) == 0.25
+
+
+def test_a_network_worse_than_chance_is_predicted_no_better_than_it_is():
+    assert tables(table([0.1, 0, 0]), accuracy=0.2).predict({"fc": 1}) == 0.2
+
+
+def test_prediction_error_is_unknown_until_plans_were_tried():
+    assert tables(table([0.1, 0, 0])).prediction_error(0.9) is None
+
+
+def test_prediction_error_is_that_of_plans_predicted_alike():
+    predicted = np.concatenate([np.full(15, 0.9), np.full(15, 0.3)])
+    observed = predicted + np.concatenate([np.full(15, 0.01), np.full(15, -0.2)])
+    tried = tables(table([0.1, 0, 0]), predicted=predicted, observed=observed)
+    assert tried.prediction_error(0.95) == pytest.approx(0.01)
+    assert tried.prediction_error(0.2) == pytest.approx(0.2)
+    errors = np.arange(1, 16) / 100
+    assert replace(tried, predicted=np.zeros(15), observed=errors).prediction_error(0) == pytest.approx(0.136)

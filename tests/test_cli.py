@@ -1,0 +1,166 @@
+"""The command line as a user meets it: a process, its output and its exit status."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import psutil
+import pytest
+
+from lowrank_kit import __version__, cli
+from lowrank_kit.server import LOOPBACK, Server, ServerError, board_page, free_port, notebook_lab, serve
+
+INSTALLED = [str(Path(sys.executable).with_name("lowrank-kit"))]
+AS_MODULE = [sys.executable, "-m", "lowrank_kit"]
+
+# The command on a page that needs neither torch nor a board.
+ON_A_TRIVIAL_PAGE = """
+import sys
+from pathlib import Path
+from lowrank_kit import cli
+cli.shipped = lambda *parts: Path(sys.argv[1])
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+def run(*command):
+    return subprocess.run(command, capture_output=True, text=True, timeout=60)
+
+
+@pytest.fixture
+def page(tmp_path):
+    code = 'import os; print("language", os.environ["LOWRANK_KIT_LANG"], "threads", os.environ["OMP_NUM_THREADS"])'
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(code)], metadata={"title": "trivial"})
+    path = tmp_path / "page.ipynb"
+    nbformat.write(notebook, path)
+    return path
+
+
+@pytest.fixture
+def demo(page):
+    """The running command, which has printed its address."""
+    command = [sys.executable, "-c", ON_A_TRIVIAL_PAGE, str(page), "demo", "--no-browser", "--lang", "ja"]
+    environment = {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+    with subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.mark.parametrize("command", [INSTALLED, AS_MODULE])
+def test_the_version_is_the_packages(command):
+    assert run(*command, "--version").stdout == f"lowrank-kit {__version__}\n"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["demo", "--help"], ["dmeo"], ["demo", "--lang", "fr"]])
+def test_the_module_is_the_command(arguments):
+    installed, module = run(*INSTALLED, *arguments), run(*AS_MODULE, *arguments)
+    assert (installed.returncode, installed.stdout, installed.stderr) == (
+        module.returncode,
+        module.stdout,
+        module.stderr,
+    )
+
+
+def test_a_wrong_command_names_the_right_ones():
+    answer = run(*AS_MODULE, "dmeo")
+    assert answer.returncode == 2
+    assert re.search("'?demo'?, '?lab'?", answer.stderr)
+    assert "Traceback" not in answer.stderr
+
+
+@pytest.mark.parametrize("command", ["demo", "lab"])
+def test_a_port_in_use_gets_one_sentence(command):
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        answer = run(*AS_MODULE, command, "--no-browser", "--port", str(port))
+    assert answer.returncode == 2
+    assert answer.stdout == ""
+    assert answer.stderr.startswith(f"lowrank-kit: `--port` must be free; {port} is not (")
+    assert answer.stderr.endswith("). Leave it out to use any free port.\n")
+    assert answer.stderr.count("\n") == 1
+
+
+def test_a_port_that_cannot_be_gets_one_sentence(capsys):
+    assert cli.main(["demo", "--port", "70000"]) == 2
+    assert capsys.readouterr().err == "lowrank-kit: `--port` must be between 1 and 65535; got 70000.\n"
+
+
+@pytest.mark.skipif(os.name != "posix", reason="ends the command by a signal")
+def test_a_demo_starts_answers_on_this_machine_only_and_leaves_nothing_behind(demo):
+    assert demo.stdout.readline() == "Starting; Ctrl-C ends it.\n"
+    url = demo.stdout.readline().strip()
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=60) as reply:
+        html = reply.read().decode()
+    family = psutil.Process(demo.pid).children(recursive=True)
+    listening = {c.laddr.ip for p in family for c in p.net_connections() if c.status == psutil.CONN_LISTEN}
+
+    assert "language ja threads 1" in html
+    assert "<title>trivial</title>" in html
+    assert "LOWRANK_KIT_LANG" not in html, "the page shows code"
+    assert "://cdn" not in html, "the page loads from the network"
+    assert listening == {LOOPBACK}
+
+    demo.send_signal(signal.SIGTERM)
+    assert demo.wait(timeout=30) == 0
+    assert demo.stdout.read() == "", "the address is the last line"
+    assert demo.stderr.read() == ""
+    assert [p for p in family if p.is_running()] == []
+
+
+def test_a_server_that_ends_by_itself_is_quoted():
+    port = free_port()
+    dying = Server([sys.executable, "-c", "print('no templates here')"], port)
+    with pytest.raises(ServerError, match="no templates here"):
+        serve(dying, os.environ, ready=lambda url: pytest.fail("it never answered"))
+
+
+@pytest.mark.parametrize("server", [board_page(Path("page.ipynb"), 8866), notebook_lab(Path("notebooks"), 8866)])
+def test_servers_listen_on_this_machine_and_on_the_asked_port(server):
+    options = " ".join(server.command)
+    assert f".ip={LOOPBACK} " in options
+    assert ".port=8866 " in options
+    assert ".port_retries=0 " in options
+    assert server.url.startswith(f"http://{LOOPBACK}:8866/")
+
+
+def test_the_token_of_the_lab_is_not_on_the_command_line():
+    lab = notebook_lab(Path("notebooks"), 8866)
+    token = lab.environment["JUPYTER_TOKEN"]
+    assert lab.url.endswith(f"?token={token}")
+    assert not any(token in argument for argument in lab.command)
+
+
+def test_the_lab_opens_the_checkouts_notebooks(tmp_path):
+    assert cli.writable_notebooks(tmp_path / "copy") == Path(cli.PACKAGE).parent / "notebooks"
+    assert not (tmp_path / "copy").exists()
+
+
+def test_installed_notebooks_are_copied_and_the_readers_own_are_kept(tmp_path, monkeypatch):
+    shipped, copy = tmp_path / "package" / "_shipped" / "notebooks", tmp_path / "copy"
+    (shipped / "ja").mkdir(parents=True)
+    (shipped / "00.ipynb").write_text("new")
+    (shipped / "ja" / "00.ipynb").write_text("new")
+    copy.mkdir()
+    (copy / "00.ipynb").write_text("mine")
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(cli, "shipped", lambda *parts: shipped)
+
+    assert cli.writable_notebooks(copy) == copy
+    assert (copy / "00.ipynb").read_text() == "mine"
+    assert (copy / "ja" / "00.ipynb").read_text() == "new"
+
+
+def test_a_place_that_cannot_be_written_gets_one_sentence(tmp_path, monkeypatch, capsys):
+    (tmp_path / "a file").touch()
+    monkeypatch.setattr(cli, "PACKAGE", cli.PACKAGE.parent)
+    monkeypatch.setattr(cli, "COPY", tmp_path / "a file" / "copy")
+    assert cli.main(["lab", "--no-browser"]) == 2
+    assert capsys.readouterr().err.startswith("lowrank-kit: the notebooks must be copied to ")

@@ -1,0 +1,77 @@
+"""Files hold the old content or the new, never a part."""
+
+import numpy as np
+import pytest
+
+from lowrank_kit.checks import InputError
+from lowrank_kit.files import read_arrays, shipped, write_arrays, write_beside
+
+
+def test_a_failed_write_leaves_the_old_file_whole_and_no_part(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text("old")
+
+    def fail(part):
+        part.write_text("ne")
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        write_beside(path, fail)
+    assert path.read_text() == "old"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_write_shows_the_old_content_until_it_is_done(tmp_path):
+    path = tmp_path / "record.json"
+    path.write_text("old")
+
+    def write(part):
+        part.write_text("new")
+        assert path.read_text() == "old"
+
+    write_beside(path, write)
+    assert path.read_text() == "new"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+def test_a_first_write_that_writes_nothing_leaves_nothing(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        write_beside(tmp_path / "record.json", lambda part: None)
+    assert not [*tmp_path.iterdir()]
+
+
+@pytest.mark.parametrize(
+    "array", [np.arange(6.0).reshape(2, 3).T, np.zeros(0), np.array([True, False]), np.arange(9, dtype=np.int32)[::2]]
+)
+def test_arrays_and_words_come_back_equal(tmp_path, array):
+    path = tmp_path / "table.safetensors"
+    words = {"name": "層", "shape": [2, 3], "nothing": None}
+    write_arrays(path, words, {"a": array, "b": np.ones(2)})
+    back, arrays = read_arrays(path)
+    assert back == words
+    assert {*arrays} == {"a", "b"}
+    assert arrays["a"].dtype == array.dtype
+    np.testing.assert_array_equal(arrays["a"], array)
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "truncated", "rubbish", "without words"])
+def test_a_damaged_file_is_told(tmp_path, damage):
+    path = tmp_path / "table.safetensors"
+    write_arrays(path, {"name": "x"}, {"a": np.ones(100)})
+    whole = path.read_bytes()
+    if damage == "missing":
+        path.unlink()
+    elif damage == "without words":
+        from safetensors.numpy import save_file
+
+        save_file({"a": np.ones(3)}, path)
+    else:
+        path.write_bytes({"empty": b"", "truncated": whole[:-50], "rubbish": b"\x93NUMPY" * 20}[damage])
+    with pytest.raises(InputError, match=r"table\.safetensors must be a whole file of arrays; it is damaged"):
+        read_arrays(path)
+
+
+def test_shipped_finds_data_and_tells_what_is_missing():
+    assert shipped("data", "mnist-cnn", "card.json").is_file()
+    with pytest.raises(InputError, match=r"data/nothing\.npz is missing; install lowrank_kit again"):
+        shipped("data", "nothing.npz")

@@ -1,0 +1,67 @@
+"""The window: light to open, and every verb stays what it is whatever else was imported."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+README = Path(__file__).parent.parent / "README.md"
+HEAVY = {"torch", "matplotlib", "pandas", "ipywidgets", "tensorly", "seaborn", "anywidget", "scipy"}
+
+LOOK_OUT = """
+import sys, lowrank_kit
+dir(lowrank_kit)
+print(*sorted(set(sys.modules)))
+"""
+
+# A submodule of a verb's name would take the verb's place in the package as soon as it is imported.
+WALK = """
+import importlib, pkgutil, lowrank_kit
+modules = [m.name for m in pkgutil.walk_packages(lowrank_kit.__path__, "lowrank_kit.")]
+for name in modules:
+    if not name.endswith("__main__"):
+        importlib.import_module(name)
+verbs = [name for name in lowrank_kit.__all__ if name != "__version__"]
+print(len(modules), len(verbs), *[name for name in verbs if not callable(getattr(lowrank_kit, name))])
+"""
+
+
+def said(code):
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    return answer.stdout
+
+
+def words(code):
+    return said(code).split()
+
+
+def test_importing_the_kit_loads_nothing_heavy():
+    assert HEAVY & set(words(LOOK_OUT)) == set()
+
+
+def test_importing_the_command_line_loads_nothing_heavy():
+    assert HEAVY & set(words("import lowrank_kit.cli" + LOOK_OUT)) == set()
+
+
+def test_no_submodule_shadows_a_verb():
+    modules, verbs, *shadowed = words(WALK)
+    assert shadowed == []
+    assert int(modules) > 20
+    assert int(verbs) > 10
+
+
+def test_an_unknown_name_is_an_attribute_error():
+    import lowrank_kit
+
+    assert not hasattr(lowrank_kit, "no_such_verb")
+
+
+def test_the_readmes_taste_says_what_the_readme_prints():
+    readme = README.read_text(encoding="utf-8")
+    (code,), (output,) = (re.findall(f"```{kind}\n(.*?)```", readme, re.DOTALL) for kind in ("python", "text"))
+    *lines, speed = said(code).splitlines()
+    *printed, printed_speed = output.splitlines()
+    # Accuracy may differ by an image or two between processors, the speed by anything.
+    assert [line.split(" accuracy")[0] for line in lines] == [line.split(" accuracy")[0] for line in printed]
+    assert re.sub(r"[\d.]+", "", speed) == re.sub(r"[\d.]+", "", printed_speed)

@@ -1,0 +1,193 @@
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import lowrank_kit as kit
+from lowrank_kit.checks import InputError
+from lowrank_kit.widgets import bench, rank_board
+from lowrank_kit.widgets.rank_board import RankBoard
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Times are measured, as briefly as can be."""
+    monkeypatch.setattr(bench, "LATENCY_BUDGET_S", 0)
+
+
+@pytest.fixture
+def board():
+    board = RankBoard("digits-mlp")
+    yield board
+    board.close()
+
+
+@pytest.fixture(scope="module")
+def own():
+    """A small network of one's own with its data."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Flatten(), nn.Linear(16, 24), nn.ReLU(), nn.Linear(24, 3))
+    x = torch.randn(90, 1, 4, 4)
+    return kit.load(model, (x, torch.arange(90) % 3))
+
+
+def test_it_paints_without_torch():
+    code = (
+        "import sys; from lowrank_kit import RankBoard; from lowrank_kit.widgets.wire import tables_message; "
+        "tables_message(RankBoard('mnist-cnn').tables); "
+        "print([m for m in ('torch', 'matplotlib', 'pandas', 'scipy.stats') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_a_setting_is_measured_as_the_plain_call_measures_it(board):
+    board.set_budget(0.4)
+    model, data = kit.load("digits-mlp")
+    plan = kit.plan(model, budget=0.4)
+    assert board.plan == plan
+    assert json.loads(board.plan_json) == json.loads(plan.to_json())
+    direct = kit.measure(kit.compress(model, plan), data, latency_budget_s=0)
+    np.testing.assert_array_equal(board.record.predictions, direct.predictions)
+    for same in ("accuracy", "interval", "n_params", "size_bytes", "macs", "n_examples"):
+        assert getattr(board.record, same) == getattr(direct, same)
+    assert board.record.timing.batch == board.dense.timing.batch == 32
+
+
+def test_what_is_told_is_what_was_measured(board):
+    board.set_rank("fc1", 9)
+    record, dense = board.record, board.dense
+    told = board.finding
+    assert told["ranks"] == list(board.ranks.values())
+    assert told["stage"] == "latency" and told["n"] == record.n_examples
+    assert told["accuracy"] == record.accuracy
+    change = record.change(dense)
+    assert told["change"] == [change.value, change.low, change.high]
+
+
+def test_tried_settings_are_judged_on_validation_examples_and_listed_once(board):
+    board.set_rank("fc1", 9)
+    board.wait()
+    board.set_rank("fc1", 12)
+    board.wait()
+    board.undo()
+    board.wait()
+    assert [point["ranks"][0] for point in board.tried] == [9, 12]
+    model, data = kit.load("digits-mlp")
+    twelve = kit.compress(model, board.tables.plan({**board.ranks, "fc1": 12}))
+    change = kit.measure(twelve, data.validation, latency_budget_s=0).change(
+        kit.measure(model, data.validation, latency_budget_s=0)
+    )
+    assert board.tried[1]["change"][0] == change.value
+
+
+def test_undo_and_reset(board):
+    start = board.ranks
+    board.set_rank("fc1", 9)
+    board.set_budget(0.5, rule="uniform", cost="macs")
+    assert (board.plan.rule, board.plan.budget, board.plan.cost) == ("uniform", 0.5, "macs")
+    board.undo()
+    assert board.ranks["fc1"] == 9 and board.plan.rule == "hand"
+    board.undo()
+    board.undo()
+    assert board.ranks == start
+    board.set_rank("fc1", 9)
+    board.reset()
+    assert board.ranks == start and not board.plan.layers
+
+
+def test_a_slider_that_is_dragged_measures_nothing_until_it_is_let_go(board, monkeypatch):
+    asked = []
+    monkeypatch.setattr(board._worker, "submit", asked.append)
+    hand = {"rule": "hand", "budget": None, "cost": None}
+    board.setting = {"ranks": [9, 128, 10], "final": False, **hand}
+    assert not asked and json.loads(board.plan_json)["layers"]["fc1"]["rank"] == 9
+    board.setting = {"ranks": [9, 128, 10], "final": True, **hand}
+    assert len(asked) == 1
+
+
+def test_a_view_is_sent_the_tables_and_the_network_is_loaded_behind_its_first_picture(board, monkeypatch):
+    sent, asked = [], []
+    monkeypatch.setattr(board, "send", lambda content, buffers: sent.append(content["kind"]))
+    monkeypatch.setattr(board._worker, "submit", asked.append)
+    board._hear(board, {"kind": "hello"}, [])
+    assert sent == ["tables"] and not asked
+    board._hear(board, {"kind": "painted"}, [])
+    assert len(asked) == 1
+
+
+def test_a_module_of_ones_own_is_measured_in_the_background(own):
+    model, data = own
+    board = RankBoard(model, data, batch=2)
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    assert all(not table.measured.any() for table in board.tables.layers)
+    board.set_rank("1", 3)
+    assert board._worker.wait(60, chores=True)
+    assert all(table.measured.any() for table in board.tables.layers)
+    assert len(board.tables.predicted) == 50
+    assert board.progress == {"done": 2, "total": 2, "plans": 50}
+    direct = kit.measure(kit.compress(model, board.plan), data, latency_budget_s=0)
+    np.testing.assert_array_equal(board.record.predictions, direct.predictions)
+    assert all(torch.equal(before[k], v) for k, v in model.state_dict().items())
+    board.close()
+
+
+def test_stored_tables_serve_only_the_weights_they_were_made_for():
+    trained, data = kit.load("digits-mlp")
+    initial, _ = kit.load("digits-mlp", weights="initial")
+    one, other = RankBoard(trained, data), RankBoard(initial, data)
+    assert one.tables.layers[0].measured.any() and not other.tables.layers[0].measured.any()
+    one.close()
+    other.close()
+
+
+def test_its_text_is_the_same_in_every_run(board):
+    assert repr(board) == "RankBoard(digits-mlp: 3 layers, 100% of the parameters kept)"
+
+
+def test_arrays_are_not_among_what_a_notebook_stores(board):
+    state = json.dumps(board.get_state(["setting", "finding", "tried", "history", "plan_json", "progress"]))
+    assert len(state) < 2000
+
+
+def test_it_shows_a_live_view_and_a_still_picture(board, monkeypatch):
+    shown = []
+    monkeypatch.setattr("lowrank_kit.widgets.still.display", lambda data, **_: shown.append(data))
+    monkeypatch.setattr("lowrank_kit.widgets.still.update_display", lambda data, **_: shown.append(data))
+    board._ipython_display_()
+    board.set_rank("fc1", 9)
+    board.wait()
+    live, empty, still = shown
+    assert "application/vnd.jupyter.widget-view+json" in live and live["text/plain"].startswith("RankBoard(")
+    assert empty["text/html"] == '<figure class="lrk-still"></figure>'
+    assert 'src="data:image/png;base64,' in still["text/html"]
+
+
+@pytest.mark.parametrize(
+    ("act", "words"),
+    [
+        (lambda b: b.set_rank("fc9", 3), "`layer` must be one of 'fc1', 'fc2', 'head'; got 'fc9'"),
+        (lambda b: b.set_rank("fc1", 65), "between 1 and min\\(m, n\\) = 64"),
+        (lambda b: b.set_rank("fc1", 0), "got 0"),
+        (lambda b: b.set_budget(0), "`budget` must be a fraction"),
+        (lambda b: b.set_budget(1e-6), "`budget` must be at least"),
+        (lambda b: b.set_budget(0.5, rule="best"), "`rule` must be one of"),
+        (lambda b: b.set_budget(0.5, cost="time"), "`cost` must be one of"),
+        (lambda b: RankBoard("mnist"), "`source` must be one of"),
+        (lambda b: RankBoard(nn.Linear(2, 2)), "`data` must come with a module"),
+        (lambda b: RankBoard("digits-mlp", batch=0), "`batch` must be at least 1"),
+        (lambda b: RankBoard("digits-mlp", language="fr"), "`language` must be one of"),
+    ],
+)
+def test_bad_input_gets_one_sentence_and_changes_nothing(board, act, words):
+    before = dict(board.setting)
+    with pytest.raises(InputError, match=words):
+        act(board)
+    assert board.setting == before
+
+
+def test_boards_import_no_network_at_module_level():
+    assert "torch" not in vars(rank_board)

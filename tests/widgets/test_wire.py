@@ -1,0 +1,61 @@
+import numpy as np
+import pytest
+
+from lowrank_kit.files import read_arrays, shipped
+from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
+from lowrank_kit.records import Measurement, RankTables, Timing
+from lowrank_kit.widgets.wire import BUDGETS, finding_words, tables_message
+
+
+@pytest.fixture(scope="module")
+def tables():
+    return RankTables.from_arrays(*read_arrays(shipped("data", "mnist-cnn", "tables.safetensors")))
+
+
+def test_the_message_gives_the_tables_back(tables):
+    message, buffers = tables_message(tables)
+    arrays = {name: np.frombuffer(b, "<f8") for name, b in zip(message["arrays"], buffers, strict=True)}
+    assert {name: len(values) for name, values in arrays.items()} == message["arrays"]
+    words = {key: value for key, value in message["words"].items() if key != "budgets"}
+    again = RankTables.from_arrays(words, arrays)
+    assert again.to_arrays()[0] == tables.to_arrays()[0]
+    for mine, theirs in zip(again.layers, tables.layers, strict=True):
+        np.testing.assert_array_equal(mine.values, theirs.values)
+        np.testing.assert_array_equal(mine.drop, theirs.drop)
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("cost", COSTS)
+def test_every_position_of_the_budget_slider_is_what_the_rule_gives(tables, rule, cost):
+    message, buffers = tables_message(tables)
+    place = list(message["arrays"]).index(f"{rule} {cost}")
+    budget = message["words"]["budgets"][f"{rule} {cost}"]
+    table = np.frombuffer(buffers[place], "<f8").reshape(len(BUDGETS), -1)
+    ladder = table_ladder(tables, rule, cost)
+    for thousandth in range(int(np.ceil(1000 * budget["cheapest"])), 1001, 37):
+        ranks = dict(zip(budget["layers"], table[thousandth].astype(int).tolist(), strict=True))
+        assert ranks == ladder.at(thousandth / 1000)
+
+
+def test_a_board_travels_in_under_40_kilobytes_of_code():
+    from lowrank_kit.widgets.assets import module
+
+    assert len(module("rank_board").encode()) < 40_000
+
+
+def _measurement(predictions, seconds, busy=0.0):
+    timing = Timing(np.array([seconds]), 32, "a processor", "float32", "contiguous", 1, busy)
+    return Measurement("x", 10, 40, 5, np.array([0, 1, 1, 0]), np.array(predictions), timing)
+
+
+def test_findings_are_told_beside_the_dense_network():
+    words = finding_words(_measurement([0, 1, 0, 0], 0.5), _measurement([0, 1, 1, 0], 1.0))
+    assert words["accuracy"] == 0.75 and words["n"] == 4
+    assert words["change"][0] == -0.25
+    assert words["latency"]["speedup"] == 2.0
+    assert words["latency"]["busy"] == 0
+
+
+def test_a_busy_machine_is_told():
+    words = finding_words(_measurement([0, 1, 0, 0], 0.5, busy=0.4), _measurement([0, 1, 1, 0], 1.0))
+    assert words["latency"]["busy"] == 0.4

@@ -1,0 +1,85 @@
+import threading
+
+import pytest
+
+from lowrank_kit.widgets.worker import Worker
+
+
+@pytest.fixture
+def worker():
+    worker = Worker()
+    yield worker
+    worker.close()
+
+
+def test_a_request_runs_in_the_background(worker):
+    names = []
+    worker.submit(lambda stop: names.append(threading.current_thread().name))
+    assert worker.wait(5)
+    assert names == ["lowrank_kit board"]
+
+
+def test_a_newer_request_stops_the_running_one_and_drops_those_between(worker):
+    begun, done = threading.Event(), []
+
+    def long(stop):
+        begun.set()
+        while not stop():
+            pass
+        done.append("stopped")
+
+    worker.submit(long)
+    assert begun.wait(5)
+    begun.clear()
+    # The first waits inside `long`; of the next two only the last must run.
+    with worker._wake:
+        worker.submit(lambda stop: done.append("between"))
+        worker.submit(lambda stop: done.append("last"))
+    assert worker.wait(5)
+    assert done == ["stopped", "last"]
+
+
+def test_chores_go_on_between_requests(worker):
+    order, gate = [], threading.Event()
+
+    def chores():
+        for step in range(3):
+            order.append(step)
+            if step == 0:
+                gate.set()
+            yield
+
+    worker.chore(chores())
+    assert gate.wait(5)
+    worker.submit(lambda stop: order.append("request"))
+    assert worker.wait(5, chores=True)
+    assert sorted(map(str, order)) == ["0", "1", "2", "request"]
+    assert [step for step in order if step != "request"] == [0, 1, 2]
+
+
+def test_wait_tells_a_timeout(worker):
+    release = threading.Event()
+    worker.submit(lambda stop: release.wait(5))
+    assert not worker.wait(0.01)
+    release.set()
+    assert worker.wait(5)
+
+
+def test_a_bug_in_the_background_is_raised_once_by_wait_and_the_worker_lives_on(worker):
+    def broken(stop):
+        raise ZeroDivisionError("a bug")
+
+    worker.submit(broken)
+    with pytest.raises(ZeroDivisionError):
+        worker.wait(5)
+    done = []
+    worker.submit(lambda stop: done.append(True))
+    assert worker.wait(5) and done
+
+
+def test_nothing_runs_after_close(worker):
+    worker.close()
+    done = []
+    worker.submit(lambda stop: done.append(True))
+    assert worker.wait(5)
+    assert not done
