@@ -22,24 +22,21 @@ EMPTY = (
 SLIDER = 'input[type=range][data-layer="fc1"]'
 PRESSES, RELEASES, VISITS = 100, 20, 5
 
-# One input event: the time in its handlers, and whether the picture shows the slider's rank once the next frame is
-# out. What is posted in a frame's first callback runs when that frame has been handed over.
+# One input event: the time in its handlers, and whether the next frame shows the slider's rank. The callback asked
+# for after the board's own runs behind it in the same frame.
 WATCH_PRESSES = """() => {
   const board = document.querySelector(".lrk"), slider = document.querySelector('%s');
   const seen = window.lrkSeen = [];
+  const begin = () => seen.push({ start: performance.now(), rank: slider.value });
+  slider.addEventListener("input", begin, { capture: true });
   document.addEventListener("input", () => {
-    const entry = { start: performance.now(), rank: slider.value };
-    seen.push(entry);
+    const entry = seen.at(-1);
+    entry.handler = performance.now() - entry.start;
     requestAnimationFrame(() => {
-      const after = new MessageChannel();
-      after.port1.onmessage = () => {
-        entry.painted = slider.getAttribute("aria-valuetext").includes(" " + entry.rank + " ");
-        entry.draw = Number(board.dataset.paint);
-      };
-      after.port2.postMessage(null);
+      entry.painted = slider.getAttribute("aria-valuetext").includes(" " + entry.rank + " ");
+      entry.draw = Number(board.dataset.paint);
     });
-  }, { capture: true });
-  document.addEventListener("input", () => { seen.at(-1).handler = performance.now() - seen.at(-1).start; });
+  });
 }""".replace("%s", SLIDER)
 
 # From a change of the slider to the first accuracy that is measured, and to the one on all test images.
@@ -78,7 +75,6 @@ def _first_pictures(browser: Browser, board: Path, empty: Path) -> list[Figure]:
 
 
 def _visit(browser: Browser, notebook: Path, selector: str) -> float:
-    start = time.perf_counter()
     with in_voila(browser, notebook, preheat=False) as page:
         start = page.evaluate("performance.timeOrigin") / 1e3
         page.wait_for_selector(selector, state="attached")
@@ -94,9 +90,7 @@ def _under_the_hand(place: str, opened: Callable[[], AbstractContextManager[Page
     draws = [entry["handler"] + entry["draw"] for entry in presses]
     return [
         Figure(f"{place}: handler and draw, 95th percentile", float(np.quantile(draws, 0.95)), "ms", 4),
-        Figure(
-            f"{place}: of {PRESSES} key presses in the next frame", sum(e["painted"] for e in presses), "", 95, True
-        ),
+        Figure(f"{place}: of {PRESSES} key presses in the next frame", painted, "", 95, floor=True),
         Figure(f"{place}: release to first measured accuracy", median(e["first"] for e in releases), "ms", 250),
         Figure(f"{place}: release to the whole test set", median(e["all"] for e in releases), "ms", 600),
         Figure(f"{place}: kernel behind one board", memory, "MB", 600),

@@ -18,8 +18,6 @@ if __name__ == "__main__":
         model, data = load(name)
         factorisation = Factorisation(model)
         tables = tabulate(factorisation, data)
-        for tables in tqdm(measure_drops(tables, factorisation, data), desc=f"{name}: layers"):  # noqa: B020
-            pass
-        for tables in tqdm(try_plans(tables, factorisation, data), desc=f"{name}: plans"):  # noqa: B020
-            pass
+        *_, tables = tqdm(measure_drops(tables, factorisation, data), desc=f"{name}: layers")
+        *_, tables = tqdm(try_plans(tables, factorisation, data), desc=f"{name}: plans")
         write_arrays(shipped("data", name) / "tables.safetensors", *tables.to_arrays())

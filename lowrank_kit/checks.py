@@ -33,7 +33,7 @@ def check_rank(rank: int, shape: tuple[int, int], *, name: str = "rank") -> None
 
 def check_fraction(value: float, *, name: str) -> None:
     """Raise unless 0 < value <= 1 (fractions, never percent)."""
-    if not isinstance(value, (int, float, np.number)) or not 0 < float(value) <= 1:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < float(value) <= 1:
         hint = " Write 0.5 for 50 %." if isinstance(value, (int, float)) and value > 1 else ""
         raise InputError(f"`{name}` must be a fraction above 0 and at most 1; got {value!r}.{hint}")
 

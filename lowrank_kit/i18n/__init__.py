@@ -1,4 +1,4 @@
-"""Every string a person sees on a board, in English and Japanese: one JSON file a language, the same keys in each."""
+"""Every string a person sees, in English and Japanese: one JSON file a language, the same keys in each."""
 
 import json
 import os
@@ -13,14 +13,22 @@ LANGUAGES = ("en", "ja")
 
 
 def default_language() -> str:
-    """The language that LOWRANK_KIT_LANG names, else English. Raises InputError for one the kit does not speak."""
-    language = os.environ.get("LOWRANK_KIT_LANG", "en")
+    """The language that LOWRANK_KIT_LANG names, else Japanese in a notebook of a folder `ja`, else English.
+
+    Raises InputError for a language the kit does not speak.
+    """
+    notebook = Path(os.environ.get("JPY_SESSION_NAME", ""))
+    language = os.environ.get("LOWRANK_KIT_LANG") or ("ja" if notebook.parent.name == "ja" else "en")
     check_name(language, LANGUAGES, name="LOWRANK_KIT_LANG")
     return language
 
 
-@cache
-def strings(language: str) -> dict[str, str]:
-    """{key: text}, with {placeholders} for values."""
+def strings(room: str, language: str) -> dict[str, str]:
+    """{key: text} of a room ("board", "lessons" or "plots"), with {placeholders} for values."""
     check_name(language, LANGUAGES, name="language")
+    return _read(language)[room]
+
+
+@cache
+def _read(language: str) -> dict[str, dict[str, str]]:
     return json.loads((Path(__file__).parent / f"{language}.json").read_text(encoding="utf-8"))

@@ -1,9 +1,8 @@
 """At which rank does a layer in two factors stop being smaller than the layer?"""
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.i18n import default_language
+from lowrank_kit.i18n import default_language, strings
 from lowrank_kit.lessons.verdict import Verdict
-from lowrank_kit.lessons.words import words
 from lowrank_kit.records import Spectrum, factor_params
 
 __all__ = ["check_break_even"]
@@ -31,7 +30,7 @@ def check_break_even(answer: int, spectrum: Spectrum, *, language: str | None = 
         "more": f"{factor_params(answer + 1, (m, n)):,}",
     }  # fmt: skip
     slip = _slip(answer, right, (m, n))
-    return Verdict(answer == right, words(language or default_language())[f"even_{slip}"].format(**values))
+    return Verdict(answer == right, strings("lessons", language or default_language())[f"even_{slip}"].format(**values))
 
 
 def _slip(answer: int, right: int, shape: tuple[int, int]) -> str:

@@ -4,9 +4,8 @@ import math
 from numbers import Real
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.i18n import default_language
+from lowrank_kit.i18n import default_language, strings
 from lowrank_kit.lessons.verdict import Verdict
-from lowrank_kit.lessons.words import words
 
 __all__ = ["compare_guess"]
 
@@ -34,7 +33,7 @@ def compare_guess(guess: float, truth: float, *, unit: str = "", language: str |
     if unit == "%" and not 0 <= guess <= 1:
         hint = f" Write {guess / 100:g} for {guess:g}%." if 1 < guess <= 100 else ""
         raise InputError(f"`guess` must be a fraction from 0 to 1; got {guess!r}.{hint}")
-    texts = words(language or default_language())
+    texts = strings("lessons", language or default_language())
     off = guess - truth
     near = abs(off) <= (NEAR_SHARE if unit == "%" else NEAR * abs(truth))
     values = _written(guess, truth, unit, texts)

@@ -63,7 +63,7 @@ def _resolved(U: np.ndarray, S: np.ndarray, wide: np.ndarray) -> tuple[np.ndarra
     SVD of their own; so both bases are orthonormal to rounding, also where singular values are zero or repeated.
     """
     projected = U.T @ wide
-    good = int(np.count_nonzero(S > RESOLVED * S[0]))
+    good = int(np.count_nonzero(RESOLVED * S[0] < S))
     leading, rest = projected[:good] / S[:good, None], projected[good:]
     if not len(rest):
         return U, S, leading
@@ -73,7 +73,7 @@ def _resolved(U: np.ndarray, S: np.ndarray, wide: np.ndarray) -> tuple[np.ndarra
 
 
 def _orthonormal_outside(leading: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Orthonormal rows (b, n) that span `rows` (b, n) as far as these reach outside the orthonormal `leading` (g, n)."""
+    """Orthonormal rows (b, n) spanning what of `rows` (b, n) lies outside the orthonormal rows `leading` (g, n)."""
     sizes = np.linalg.norm(rows, axis=1, keepdims=True)
     # Rows that are zero to rounding have no direction; any outside the others will do, and a random one is.
     anything = np.random.default_rng(0).standard_normal(rows.shape)

@@ -21,6 +21,7 @@ def marchenko_pastur_density(values: np.ndarray, shape: tuple[int, int], std: fl
     with eigenvalues s^2).
     """
     a, b = marchenko_pastur_edges(shape, std)
-    s = np.asarray(values, dtype=np.float64)
+    # At zero a square matrix's density has a limit, which a tiny value finds.
+    s = np.maximum(np.asarray(values, dtype=np.float64), 1e-9 * b)
     inside = np.clip((b**2 - s**2) * (s**2 - a**2), 0, None)
-    return np.sqrt(inside) / (np.pi * std**2 * min(shape) * np.where(s > 0, s, 1))
+    return np.sqrt(inside) / (np.pi * std**2 * min(shape) * s)

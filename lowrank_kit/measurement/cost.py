@@ -1,9 +1,12 @@
 """Parameters, bytes and multiply-adds, from closed formulas."""
 
 from collections import Counter
+from collections.abc import Callable
 from math import prod
+from typing import Any
 
 import numpy as np
+import torch
 from torch import nn
 
 from lowrank_kit.measurement.placement import inputs_for
@@ -32,8 +35,8 @@ def positions(model: nn.Module, x: np.ndarray) -> dict[str, int]:
     """
     counts: Counter[str] = Counter()
 
-    def count(name: str):
-        def hook(layer, inputs, output):
+    def count(name: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
+        def hook(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
             # Channels are the second axis of a convolution's output and the last of a linear layer's.
             space = output.shape[2:] if isinstance(layer, CONVOLUTIONS) else output.shape[1:-1]
             counts[name] += prod(space)

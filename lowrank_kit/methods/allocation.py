@@ -67,6 +67,8 @@ def ladder(spectra: Mapping[str, Spectrum], rule: str, weight: Mapping[str, floa
     numbers = np.where(ranks < _full(found), ranks * _sums(found), _areas(found))
     weights = np.array([weight[name] for name in spectra], dtype=np.float64)
     total = _areas(found) @ weights + fixed
+    if total == 0:
+        raise InputError("there is nothing to plan: no nn.Linear or nn.Conv2d is reached by the example inputs.")
     return Ladder(tuple(spectra), ranks, (numbers @ weights + fixed) / total)
 
 
@@ -83,7 +85,8 @@ def table_ladder(tables: RankTables, rule: str, cost: str) -> Ladder:
 def _uniform(spectra: Sequence[Spectrum]) -> np.ndarray:
     """rank = level x m n / (m + n), the level being the fraction kept of every layer."""
     affordable = _areas(spectra) / _sums(spectra)
-    levels = np.unique(np.concatenate([np.arange(1, s.break_even_rank + 1) / a for s, a in zip(spectra, affordable, strict=True)] + [[1.0]]))
+    steps = [np.arange(1, s.break_even_rank + 1) / most for s, most in zip(spectra, affordable, strict=True)]
+    levels = np.unique(np.concatenate([*steps, [1.0]]))
     return np.clip(np.floor(levels[:, None] * affordable + 1e-9), 1, _full(spectra)).astype(int)
 
 

@@ -92,7 +92,7 @@ def try_plans(
 
 
 def random_ranks(tables: RankTables, n: int, *, seed: int = 0) -> Iterable[dict[str, int]]:
-    """n plans as people set them: one level for the network, uniform in (0, 1), each layer off it by a factor e^(0.4 z).
+    """n plans as people set them: one level for the network, uniform in (0, 1), each layer off by a factor e^(0.4 z).
 
     The level is a share of every layer's break-even rank; the head and layers that can't save stay dense.
     """

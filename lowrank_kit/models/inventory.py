@@ -55,7 +55,7 @@ def weights_hash(model: nn.Module) -> str:
     for name, layer in factorable_layers(model).items():
         weight = layer.weight.detach().cpu().contiguous()
         digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-        digest.update(weight.view(torch.uint8).numpy())
+        digest.update(weight.view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -1,7 +1,7 @@
 """One layer as a matrix, and a matrix in two factors as layers."""
 
 from collections import OrderedDict
-from typing import TypeGuard
+from typing import Any, TypeGuard, TypeVar
 
 import numpy as np
 import torch
@@ -9,9 +9,13 @@ from torch import nn
 
 from lowrank_kit.records import Factors
 
-__all__ = ["Factorable", "as_matrix", "factorised", "is_factorable", "matrix_shape"]
+__all__ = ["Factorable", "as_matrix", "channels_last", "factorised", "is_factorable", "matrix_shape"]
 
 Factorable = nn.Linear | nn.Conv2d
+# How a convolution goes over its input.
+WALK = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def is_factorable(layer: nn.Module) -> TypeGuard[Factorable]:
@@ -38,41 +42,45 @@ def factorised(layer: Factorable, factors: Factors) -> nn.Sequential:
     """
     scale = np.sqrt(factors.S)
     reduce_matrix, expand_matrix = scale[:, None] * factors.Vh, factors.U * scale
-    pair = _linear_pair(layer, factors.rank) if type(layer) is nn.Linear else _conv_pair(layer, factors.rank)
+    pair: tuple[Factorable, Factorable]
+    pair = _conv_pair(layer, factors.rank) if isinstance(layer, nn.Conv2d) else _linear_pair(layer, factors.rank)
     with torch.no_grad():
-        for part, matrix in zip(pair, (reduce_matrix, expand_matrix), strict=True):
-            part.weight.copy_(torch.from_numpy(np.ascontiguousarray(matrix)).reshape(part.weight.shape))
-        if layer.bias is not None:
+        for weight, matrix in ((pair[0].weight, reduce_matrix), (pair[1].weight, expand_matrix)):
+            weight.copy_(torch.from_numpy(np.ascontiguousarray(matrix)).reshape(weight.shape))
+            weight.requires_grad_(layer.weight.requires_grad)
+        if layer.bias is not None and pair[1].bias is not None:
             pair[1].bias.copy_(layer.bias)
+            pair[1].bias.requires_grad_(layer.bias.requires_grad)
     block = nn.Sequential(OrderedDict(reduce=pair[0], expand=pair[1]))
     return block.train(layer.training)
 
 
-def _linear_pair(layer, rank: int):
-    place = {"device": layer.weight.device, "dtype": layer.weight.dtype}
+def _linear_pair(layer: nn.Linear, rank: int) -> tuple[nn.Linear, nn.Linear]:
+    place = _place(layer)
     return (
         nn.Linear(layer.in_features, rank, bias=False, **place),
         nn.Linear(rank, layer.out_features, bias=layer.bias is not None, **place),
     )
 
 
-def _conv_pair(layer, rank: int):
-    place = {"device": layer.weight.device, "dtype": layer.weight.dtype}
-    reduce = nn.Conv2d(
-        layer.in_channels,
-        rank,
-        layer.kernel_size,
-        stride=layer.stride,
-        padding=layer.padding,
-        dilation=layer.dilation,
-        padding_mode=layer.padding_mode,
-        bias=False,
-        **place,
-    )
+def _conv_pair(layer: nn.Conv2d, rank: int) -> tuple[nn.Conv2d, nn.Conv2d]:
+    place = _place(layer)
+    walk: dict[str, Any] = {name: getattr(layer, name) for name in WALK}
+    reduce = nn.Conv2d(layer.in_channels, rank, bias=False, **walk, **place)
     expand = nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None, **place)
     if is_channels_last(layer):
-        return tuple(part.to(memory_format=torch.channels_last) for part in (reduce, expand))
+        channels_last(reduce), channels_last(expand)
     return reduce, expand
+
+
+def _place(layer: Factorable) -> dict[str, Any]:
+    return {"device": layer.weight.device, "dtype": layer.weight.dtype}
+
+
+def channels_last(module: Module) -> Module:
+    """The module with its convolution weights laid out channels last, which CPUs and tensor cores are faster with."""
+    # PyTorch's types lack this form of `to`.
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def is_channels_last(layer: nn.Module) -> bool:

@@ -48,11 +48,9 @@ def digits_mlp(n_classes: int = 10) -> nn.Sequential:
     )
 
 
-def _convolution(index: int, *, in_channels: int, out_channels: int, kernel_size: int):
+def _convolution(index: int, *, in_channels: int, out_channels: int, kernel_size: int) -> list[tuple[str, nn.Module]]:
     """One convolution, its BatchNorm (which makes a bias needless), ReLU and 2 x 2 pooling."""
-    conv = nn.Conv2d(
-        in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False
-    )
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2, bias=False)
     return [
         (f"conv{index}", conv),
         (f"bn{index}", nn.BatchNorm2d(out_channels)),

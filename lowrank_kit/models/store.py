@@ -47,4 +47,6 @@ def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, ValueError, RuntimeError) as fault:
-        raise InputError(f"`weights` must be a whole safetensors file; {path} is damaged or not one ({fault}).") from None
+        raise InputError(
+            f"`weights` must be a whole safetensors file; {path} is damaged or not one ({fault})."
+        ) from None

@@ -3,6 +3,7 @@
 import copy
 from functools import cached_property
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -44,7 +45,7 @@ def survey(model: nn.Module, plan: RankPlan, *, break_even_guard: bool = True) -
 
 
 class Factorisation:
-    """A model beside the factors of its layers: one decomposition each, made when first asked for, serves every rank."""
+    """A model beside the factors of its layers: one decomposition each, made when first needed, serves every rank."""
 
     def __init__(self, model: nn.Module):
         self.model = model
@@ -85,7 +86,7 @@ class Factorisation:
                 reports.append(LayerReport(name, _kind(layer), "refused", refusal, n_params, n_params))
             elif reason := _stays_dense(matrix_shape(layer), rank, is_head=name == head, guard=break_even_guard):
                 reports.append(LayerReport(name, _kind(layer), "dense", reason, n_params, n_params))
-            else:
+            elif rank is not None:
                 after = n_params - layer.weight.numel() + factor_params(rank, matrix_shape(layer))
                 share = f"{after / n_params:.0%} of its parameters remain"
                 reports.append(LayerReport(name, _kind(layer), "compressed", share, n_params, after, rank))
@@ -110,7 +111,7 @@ def _stays_dense(shape: tuple[int, int], rank: int | None, *, is_head: bool, gua
     return f"rank {rank} saves nothing: factors are smaller up to rank {limit}" if guard and rank > limit else ""
 
 
-def _finite_matrix(name: str, layer: Factorable):
+def _finite_matrix(name: str, layer: Factorable) -> np.ndarray:
     matrix = as_matrix(layer)
     check_finite(matrix, name=f"{name}.weight")
     return matrix

@@ -11,6 +11,7 @@ from torch import nn
 
 from lowrank_kit.checks import InputError, check_name
 from lowrank_kit.files import shipped
+from lowrank_kit.models.layers import channels_last
 from lowrank_kit.models.networks import digits_mlp, mnist_cnn
 from lowrank_kit.models.store import load_weights
 from lowrank_kit.records import Data, Examples
@@ -55,6 +56,8 @@ def load(
     Raises InputError for an unknown name, examples without one label each, or weights that don't fit.
     """
     if isinstance(source, str):
+        if data is not None or test is not None:
+            raise InputError(f"`data` and `test` come with a module of your own; {source!r} brings its own data.")
         return _from_zoo(source, str(weights or "trained"))
     if not isinstance(source, nn.Module):
         raise InputError(f"`source` must be a name ({', '.join(ZOO)}) or an nn.Module; got {type(source).__name__}.")
@@ -77,7 +80,7 @@ def examples(batches: Any) -> Examples:
 
 
 def _from_zoo(name: str, variant: str) -> tuple[nn.Module, Data]:
-    check_name(name, ZOO, name="name")
+    check_name(name, ZOO, name="source")
     entry = ZOO[name]
     check_name(variant, entry.variants, name="weights")
     model = load_weights(entry.build(), shipped("data", name, f"{variant}.safetensors"))
@@ -86,7 +89,7 @@ def _from_zoo(name: str, variant: str) -> tuple[nn.Module, Data]:
             Examples(parts[f"{s}_x"].astype(np.float32) / entry.white, parts[f"{s}_y"].astype(np.int64))
             for s in ("validation", "test", "train")
         )
-    return model.eval().to(memory_format=torch.channels_last), Data(name, validation, test, train)
+    return channels_last(model.eval()), Data(name, validation, test, train)
 
 
 def _is_pair(value: Any) -> bool:

@@ -34,7 +34,7 @@ def plot_board(
             _layer(ax, figure, table, ranks[table.name])
         for ax in axes[len(tables.layers) :]:
             ax.set_axis_off()
-        text = strings(figure.language)
+        text = strings("board", figure.language)
         figure.suptitle(f"{tables.name}    {_numbers(tables, measured, dense, text)}", x=0.01, ha="left", fontsize=10)
     return figure
 
@@ -50,7 +50,7 @@ def _layer(ax: Axes, figure: Picture, table: LayerTable, rank: int) -> None:
     ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
     ax.yaxis.set_minor_locator(NullLocator())
     ax.yaxis.set_minor_formatter(NullFormatter())
-    text = strings(figure.language)
+    text = strings("board", figure.language)
     state = text["rank_of"].format(rank=rank, full=table.full_rank) if table.saves(rank) else text["dense"]
     ax.set_title(f"{table.name}  {state}")
 

@@ -10,9 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.i18n import default_language
+from lowrank_kit.i18n import default_language, strings
 from lowrank_kit.plots.theme import Theme, rc, theme_named
-from lowrank_kit.plots.words import words
 
 __all__ = ["Picture", "canvas", "picture"]
 
@@ -27,7 +26,7 @@ class Picture(Figure):
     def __init__(self, *, theme: Theme, language: str, description: str = "", **options: Any):
         self.theme = theme
         self.language = language
-        self.words = words(language)
+        self.words = strings("plots", language)
         self.description = description
 
         self._settings = rc(theme, language)

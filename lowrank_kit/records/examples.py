@@ -34,7 +34,7 @@ class Examples:
         return Examples(self.x[index], self.y[index])
 
     def stratified(self, n: int, *, seed: int = 0) -> tuple["Examples", "Examples"]:
-        """Two parts: n examples with the classes in their own shares, and the rest, both in the order they have here."""
+        """Two parts, in the order they have here: n examples with the classes in their own shares, and the rest."""
         if not 0 < n < len(self):
             raise InputError(
                 f"`n` must be between 1 and {len(self) - 1} to split {len(self)} examples in two; got {n}."

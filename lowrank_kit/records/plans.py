@@ -69,4 +69,6 @@ class RankPlan:
             layers = {name: LayerPlan(entry["rank"], entry["method"]) for name, entry in fields["layers"].items()}
             return cls(layers, fields["weights"], fields["rule"], fields["budget"], fields["cost"])
         except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as fault:
-            raise InputError(f"a plan must be the JSON text that `plan.to_json()` writes; this is not ({fault}).") from None
+            raise InputError(
+                f"a plan must be the JSON text that `plan.to_json()` writes; this is not ({fault})."
+            ) from None

@@ -14,6 +14,9 @@ __all__ = ["LayerTable", "RankTables"]
 # A prediction's error is read off the random plans whose predictions lie nearest to it.
 NEIGHBOURS = 15
 
+# What is one number or word for the whole network.
+WHOLE = ("name", "weights", "n_params", "macs", "n_classes", "accuracy", "n_examples")
+
 
 @dataclass(frozen=True, eq=False)
 class LayerTable:
@@ -110,7 +113,7 @@ class RankTables:
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain words and named arrays, for files and for the browser alike; `from_arrays` reads them back."""
-        words = {f: getattr(self, f) for f in ("name", "weights", "n_params", "macs", "n_classes", "accuracy", "n_examples")}
+        words: dict[str, Any] = {name: getattr(self, name) for name in WHOLE}
         words["layers"] = [
             {"name": t.name, "shape": list(t.shape), "positions": t.positions, "bias": t.bias, "is_head": t.is_head}
             for t in self.layers

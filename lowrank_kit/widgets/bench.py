@@ -1,8 +1,9 @@
 """The network behind a board: what is measured when a hand lets go of a slider."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -53,30 +54,36 @@ class Bench:
 
     def refine(self) -> Iterator[RankTables]:
         """Ever better tables: each layer's drop measured, then random plans tried."""
-        for self.tables in measure_drops(self.tables, self.factorisation, self.data, points=POINTS):
-            yield self.tables
-        for self.tables in try_plans(self.tables, self.factorisation, self.data):
-            yield self.tables
+        for step in (partial(measure_drops, points=POINTS), try_plans):
+            for better in step(self.tables, self.factorisation, self.data):
+                self.tables = better
+                yield better
 
     def trial(self, plan: RankPlan, batch: int, stop: Callable[[], bool]) -> Iterator[Finding]:
         """Measure the network under a plan, one finding after another; the dense network is timed in turn with it."""
         model = self.factorisation.compress(plan)
         test, dense = self.data.test, self.dense
         ranks = {table.name: plan.ranks.get(table.name, table.full_rank) for table in self.tables.layers}
-        size = {"n_params": n_params(model), "size_bytes": size_bytes(model), "macs": self.tables.macs_at(ranks)}
-        as_found = {"label": "compressed", "plan": plan, **size}
+        compressed = partial(
+            replace,
+            label="compressed",
+            plan=plan,
+            n_params=n_params(model),
+            size_bytes=size_bytes(model),
+            macs=self.tables.macs_at(ranks),
+        )
 
         found = np.empty(len(test), dtype=int)
         found[self.first] = predictions(model, test.take(self.first))
         first = dense.take(self.first)
-        yield Finding("first", replace(first, predictions=found[self.first], **as_found), first)
+        yield Finding("first", compressed(first, predictions=found[self.first]), first)
 
         if len(self.rest):
             found[self.rest] = predictions(model, test.take(self.rest))
-        record = replace(dense, predictions=found, **as_found)
+        record = compressed(dense, predictions=found)
         yield Finding("test", record, dense)
 
-        validated = replace(self.dense_validation, predictions=predictions(model, self.data.validation), **as_found)
+        validated = compressed(self.dense_validation, predictions=predictions(model, self.data.validation))
         yield Finding("validation", validated, self.dense_validation)
 
         timings = latency([self.model, model], test.x, batch=batch, budget_s=LATENCY_BUDGET_S, stop=stop)

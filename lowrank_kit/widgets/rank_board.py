@@ -9,7 +9,7 @@ import traitlets
 from lowrank_kit.checks import InputError, check_name, check_rank
 from lowrank_kit.i18n import LANGUAGES, default_language
 from lowrank_kit.methods.allocation import table_ladder
-from lowrank_kit.records import Measurement, RankPlan, RankTables
+from lowrank_kit.records import Measurement, RankPlan
 from lowrank_kit.widgets.assets import module, style
 from lowrank_kit.widgets.source import prepared
 from lowrank_kit.widgets.still import Still
@@ -43,9 +43,9 @@ class RankBoard(anywidget.AnyWidget):
     _css = style("rank_board")
 
     setting = traitlets.Dict().tag(sync=True)
-    history = traitlets.List().tag(sync=True)
+    history: traitlets.List[Any] = traitlets.List().tag(sync=True)
     finding = traitlets.Dict().tag(sync=True)
-    tried = traitlets.List().tag(sync=True)
+    tried: traitlets.List[Any] = traitlets.List().tag(sync=True)
     plan_json = traitlets.Unicode().tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
     batch = traitlets.Int().tag(sync=True)

@@ -25,8 +25,8 @@ def prepared(source: Any, data: Any) -> tuple[RankTables, Callable[[], "Bench"]]
         raise InputError("`data` must come with a module: model, data = load(module, examples).")
     from lowrank_kit.widgets.bench import Bench
 
-    tables = RankTables.from_arrays(*read_arrays(stored[data.name])) if data.name in stored else None
-    bench = Bench(source, data, tables)
+    known = RankTables.from_arrays(*read_arrays(stored[data.name])) if data.name in stored else None
+    bench = Bench(source, data, known)
     return bench.tables, lambda: bench
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from lowrank_kit.i18n import LANGUAGES, strings
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
-from lowrank_kit.records import Measurement, RankTables
+from lowrank_kit.records import Measurement, RankTables, Timing
 
 __all__ = ["BUDGETS", "finding_words", "tables_message"]
 
@@ -31,7 +31,7 @@ def tables_message(tables: RankTables) -> tuple[dict[str, Any], list[bytes]]:
         "kind": "tables",
         "words": words,
         "arrays": {name: len(values) for name, values in arrays.items()},
-        "strings": {language: strings(language) for language in LANGUAGES},
+        "strings": {language: strings("board", language) for language in LANGUAGES},
     }
     return message, [np.ascontiguousarray(values, dtype="<f8").tobytes() for values in arrays.values()]
 
@@ -46,16 +46,15 @@ def finding_words(measured: Measurement, dense: Measurement) -> dict[str, Any]:
         "change": [change.value, change.low, change.high],
     }
     if measured.timing is not None and dense.timing is not None:
-        words["latency"] = _latency_words(measured, dense)
+        words["latency"] = _latency_words(measured.timing, dense.timing)
     return words
 
 
-def _latency_words(measured: Measurement, dense: Measurement) -> Mapping[str, Any]:
-    timing = measured.timing
+def _latency_words(timing: Timing, dense: Timing) -> Mapping[str, Any]:
     return {
         "median_s": timing.median_s,
-        "dense_s": dense.timing.median_s,
-        "speedup": measured.speedup(dense),
+        "dense_s": dense.median_s,
+        "speedup": timing.speedup(dense),
         "batch": timing.batch,
         "threads": timing.threads,
         "device": timing.device,

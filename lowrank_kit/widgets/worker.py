@@ -83,12 +83,12 @@ class Worker:
             self._wake.wait_for(lambda: self._closed or self._request or self._chore)
             if self._closed:
                 return None
-            if self._request is None:
-                self._running, steps = "chore", self._chore
-                return lambda: next(steps)
-            self._running = "request"
-            request, self._request, generation = self._request, None, self._generation
-            return lambda: request(lambda: self._generation != generation)
+            if self._request is not None:
+                self._running, request, generation = "request", self._request, self._generation
+                self._request = None
+                return lambda: request(lambda: self._generation != generation)
+            self._running, steps = "chore", self._chore or iter(())
+            return lambda: next(steps)
 
     def _finish_chore(self) -> None:
         with self._wake:

@@ -148,8 +148,8 @@ def test_the_plan_can_be_downloaded_and_read_back(page):
 
 def test_the_language_switches_both_ways(page):
     page.get_by_role("button", name="日本語").click()
-    page.get_by_role("heading", name=strings("ja")["accuracy"], exact=True).wait_for()
-    assert strings("ja")["params"] in page.locator(".lrk-tiles").inner_text()
+    page.get_by_role("heading", name=strings("board", "ja")["accuracy"], exact=True).wait_for()
+    assert strings("board", "ja")["params"] in page.locator(".lrk-tiles").inner_text()
     page.get_by_role("button", name="English").click()
     page.get_by_role("heading", name="Accuracy", exact=True).wait_for()
 

@@ -1,7 +1,5 @@
 """What the plots show is what the records hold."""
 
-import re
-
 import numpy as np
 import pytest
 
@@ -14,7 +12,6 @@ from lowrank_kit.plots import (
     plot_spectra,
     plot_truncation,
 )
-from lowrank_kit.plots.words import WORDS, words
 from lowrank_kit.records import Measurement, Spectrum
 
 LABELS = np.repeat([0, 1, 2], 20)
@@ -145,9 +142,3 @@ class TestEnergyAndAccuracy:
 def test_predictions_come_in_pairs(shapes):
     with pytest.raises(InputError, match="equally long"):
         plot_predictions(*map(np.zeros, shapes))
-
-
-def test_both_languages_fill_the_same_places():
-    for key, (english, japanese) in WORDS.items():
-        assert sorted(re.findall(r"{\w+}", english)) == sorted(re.findall(r"{\w+}", japanese)), key
-    assert words("en").keys() == words("ja").keys()
