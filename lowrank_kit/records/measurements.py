@@ -67,6 +67,10 @@ class Change:
     high: float
     n_examples: int
 
+    def __str__(self) -> str:
+        value, low, high = (f"{100 * part:+.1f}" for part in (self.value, self.low, self.high))
+        return f"{value} points [{low}, {high}], n = {self.n_examples}, paired"
+
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
@@ -140,7 +144,7 @@ class Measurement:
     def speedup(self, against: "Measurement") -> float:
         """How many times faster than `against`; raises where either was not timed or the conditions differ."""
         if self.timing is None or against.timing is None:
-            raise InputError("both measurements must hold a latency; measure them with `latency=True`.")
+            raise InputError("both measurements must hold a latency; measure them with `latency_budget_s` above 0.")
         return self.timing.speedup(against.timing)
 
     def _check_same_examples(self, against: "Measurement") -> None:

@@ -1,11 +1,14 @@
 """One background thread for a board: the newest request first, chores when there is none."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator
 
 __all__ = ["Stop", "Worker"]
 
 Stop = Callable[[], bool]
+
+log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -73,6 +76,7 @@ class Worker:
             except StopIteration:
                 self._finish_chore()
             except Exception as fault:
+                log.exception("a board's background work failed")
                 self._fault = fault
                 self._finish_chore()
 

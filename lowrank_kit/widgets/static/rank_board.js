@@ -73,7 +73,7 @@ function tile(title) {
 
 /* Singular values of one layer on a log axis, the cut, and what it keeps. A press or drag on it sets the rank. */
 function spectrumChart(t, f, onRank) {
-  const W = 440, H = 300, box = { left: 42, right: 16, top: 12, bottom: 38 };
+  const W = 440, H = 250, box = { left: 42, right: 16, top: 12, bottom: 38 };
   const id = `lrk-${Math.random().toString(36).slice(2)}`;
   const keep = s("rect", { x: 0, y: 0, width: 0, height: H });
   const axes = s("g", { class: "lrk-axes" });
@@ -138,7 +138,7 @@ function spectrumChart(t, f, onRank) {
 
 /* Every setting tried: size kept against the change in accuracy on the validation examples, and the best so far. */
 function tradeChart(t, f) {
-  const W = 440, H = 300, box = { left: 42, right: 22, top: 14, bottom: 38 };
+  const W = 440, H = 250, box = { left: 42, right: 22, top: 14, bottom: 38 };
   /* Small losses matter most: the axis is a signed square root of points. */
   const root = (fraction) => Math.sign(fraction) * Math.sqrt(Math.abs(fraction));
   const x = linear([0, 1], [box.left, W - box.right]);
@@ -259,7 +259,8 @@ function buildBoard(model, el, tables, allStrings) {
     const latency = finding?.latency;
     if (!latency || state.moving) return tiles.latency.show("waiting", "", "–", t.latency_pending);
     const words = { dense: f.three(1e3 * latency.dense_s), threads: latency.threads, device: latency.device };
-    const pace = fill(latency.speedup < 1 ? t.slower : t.faster, { speedup: f.two(latency.speedup) });
+    const speedup = f.two(latency.speedup);
+    const pace = speedup === f.two(1) ? t.same_pace : fill(latency.speedup < 1 ? t.slower : t.faster, { speedup });
     const conditions = latency.busy ? fill(t.busy, { share: f.percent(latency.busy) }) : fill(t.timed, words);
     tiles.latency.show("measured", t.measured, fill(t.milliseconds, { time: f.three(1e3 * latency.median_s) }), pace, conditions);
   }
