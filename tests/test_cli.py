@@ -14,6 +14,7 @@ import psutil
 import pytest
 
 from lowrank_kit import __version__, cli
+from lowrank_kit.files import shipped
 from lowrank_kit.server import LOOPBACK, Server, ServerError, board_page, free_port, notebook_lab, serve
 
 INSTALLED = [str(Path(sys.executable).with_name("lowrank-kit"))]
@@ -93,6 +94,11 @@ def test_a_port_that_cannot_be_gets_one_sentence(capsys):
     assert capsys.readouterr().err == "lowrank-kit: `--port` must be between 1 and 65535; got 70000.\n"
 
 
+def test_the_shipped_page_is_called_after_the_kit():
+    notebook = nbformat.read(shipped("notebooks", "pages", "rank_board.ipynb"), as_version=4)
+    assert notebook.metadata.title == "lowrank_kit"
+
+
 @pytest.mark.skipif(os.name != "posix", reason="ends the command by a signal")
 def test_a_demo_starts_answers_on_this_machine_only_and_leaves_nothing_behind(demo):
     assert demo.stdout.readline() == "Starting; Ctrl-C ends it.\n"
@@ -144,18 +150,36 @@ def test_the_lab_opens_the_checkouts_notebooks(tmp_path):
 
 
 def test_installed_notebooks_are_copied_and_the_readers_own_are_kept(tmp_path, monkeypatch):
-    shipped, copy = tmp_path / "package" / "_shipped" / "notebooks", tmp_path / "copy"
-    (shipped / "ja").mkdir(parents=True)
-    (shipped / "00.ipynb").write_text("new")
-    (shipped / "ja" / "00.ipynb").write_text("new")
+    ours, copy = tmp_path / "package" / "_shipped" / "notebooks", tmp_path / "copy"
+    (ours / "ja").mkdir(parents=True)
+    (ours / "00.ipynb").write_text("new")
+    (ours / "ja" / "00.ipynb").write_text("new")
     copy.mkdir()
     (copy / "00.ipynb").write_text("mine")
     monkeypatch.setattr(cli, "PACKAGE", tmp_path / "package")
-    monkeypatch.setattr(cli, "shipped", lambda *parts: shipped)
+    monkeypatch.setattr(cli, "shipped", lambda *parts: ours)
 
     assert cli.writable_notebooks(copy) == copy
     assert (copy / "00.ipynb").read_text() == "mine"
     assert (copy / "ja" / "00.ipynb").read_text() == "new"
+
+
+def test_an_interrupted_copy_leaves_no_broken_notebook(tmp_path, monkeypatch):
+    ours, copy = tmp_path / "package" / "_shipped" / "notebooks", tmp_path / "copy"
+    ours.mkdir(parents=True)
+    (ours / "00.ipynb").write_text("new")
+    monkeypatch.setattr(cli, "PACKAGE", tmp_path / "package")
+    monkeypatch.setattr(cli, "shipped", lambda *parts: ours)
+
+    def interrupted(source, target):
+        Path(target).write_text("ne")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(cli.shutil, "copyfile", interrupted)
+        cli.writable_notebooks(copy)
+    assert [*copy.iterdir()] == []
+    assert (cli.writable_notebooks(copy) / "00.ipynb").read_text() == "new"
 
 
 def test_a_place_that_cannot_be_written_gets_one_sentence(tmp_path, monkeypatch, capsys):

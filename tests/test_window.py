@@ -5,7 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 README = Path(__file__).parent.parent / "README.md"
+NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
 HEAVY = {"torch", "matplotlib", "pandas", "ipywidgets", "tensorly", "seaborn", "anywidget", "scipy"}
 
 LOOK_OUT = """
@@ -36,6 +39,10 @@ def words(code):
     return said(code).split()
 
 
+def numbers(line):
+    return [float(number) for number in NUMBER.findall(line)]
+
+
 def test_importing_the_kit_loads_nothing_heavy():
     assert HEAVY & set(words(LOOK_OUT)) == set()
 
@@ -60,8 +67,14 @@ def test_an_unknown_name_is_an_attribute_error():
 def test_the_readmes_taste_says_what_the_readme_prints():
     readme = README.read_text(encoding="utf-8")
     (code,), (output,) = (re.findall(f"```{kind}\n(.*?)```", readme, re.DOTALL) for kind in ("python", "text"))
-    *lines, speed = said(code).splitlines()
-    *printed, printed_speed = output.splitlines()
+    *lines, change, speed = said(code).splitlines()
+    *printed, printed_change, printed_speed = output.splitlines()
     # Accuracy may differ by an image or two between processors, the speed by anything.
     assert [line.split(" accuracy")[0] for line in lines] == [line.split(" accuracy")[0] for line in printed]
-    assert re.sub(r"[\d.]+", "", speed) == re.sub(r"[\d.]+", "", printed_speed)
+    assert NUMBER.sub("", change) == NUMBER.sub("", printed_change)
+    assert numbers(change) == pytest.approx(numbers(printed_change), abs=0.3)
+    assert NUMBER.sub("", speed) == NUMBER.sub("", printed_speed)
+    # What the README argues from: the interval contains zero and ends short of a loss of one point.
+    _, low, high, n = numbers(change)
+    assert -1 < low < 0 < high
+    assert n == 1000

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Callable
-from math import prod
 from typing import Any
 
 import numpy as np
@@ -12,14 +11,21 @@ from torch import nn
 from lowrank_kit.measurement.placement import inputs_for
 from lowrank_kit.measurement.quality import evaluating
 
-__all__ = ["macs", "n_params", "positions", "size_bytes"]
+__all__ = ["layer_params", "macs", "n_params", "positions", "size_bytes"]
 
-CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+# The layers that parameters and multiply-adds are budgeted over.
+COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
 def n_params(model: nn.Module) -> int:
     """Parameters, a shared one counted once."""
     return sum(p.numel() for p in model.parameters())
+
+
+def layer_params(model: nn.Module) -> int:
+    """Parameters of the linear and convolution layers, biases included: what a budget is a share of."""
+    parameters = {id(p): p.numel() for layer in _counted(model).values() for p in layer.parameters()}
+    return sum(parameters.values())
 
 
 def size_bytes(model: nn.Module) -> int:
@@ -35,15 +41,14 @@ def positions(model: nn.Module, x: np.ndarray) -> dict[str, int]:
     """
     counts: Counter[str] = Counter()
 
-    def count(name: str) -> Callable[[nn.Module, Any, torch.Tensor], None]:
-        def hook(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
-            # Channels are the second axis of a convolution's output and the last of a linear layer's.
-            space = output.shape[2:] if isinstance(layer, CONVOLUTIONS) else output.shape[1:-1]
-            counts[name] += prod(space)
+    def count(name: str) -> Callable[[Any, Any, torch.Tensor], None]:
+        def hook(layer: Any, _: Any, output: torch.Tensor) -> None:
+            # One example is run, so that all of the output belongs to it, wherever a network puts its positions.
+            counts[name] += output.numel() // layer.weight.shape[0]
 
         return hook
 
-    layers = {name: m for name, m in model.named_modules() if isinstance(m, (nn.Linear, *CONVOLUTIONS))}
+    layers = _counted(model)
     hooks = [layer.register_forward_hook(count(name)) for name, layer in layers.items()]
     try:
         with evaluating(model):
@@ -60,5 +65,9 @@ def macs(model: nn.Module, x: np.ndarray) -> int:
     A convolution applies its C_out x C_in/groups x k_h x k_w numbers at every output position, a linear layer
     its m x n numbers at every position before the last axis; biases, norms and pooling are not counted.
     """
-    modules = dict(model.named_modules())
-    return sum(count * modules[name].weight.numel() for name, count in positions(model, x).items())
+    layers = _counted(model)
+    return sum(count * layers[name].weight.numel() for name, count in positions(model, x).items())
+
+
+def _counted(model: nn.Module) -> dict[str, Any]:
+    return {name: module for name, module in model.named_modules() if isinstance(module, COUNTED)}

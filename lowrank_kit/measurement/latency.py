@@ -39,7 +39,7 @@ def latency(
     x : inputs (n, ...); the first `batch` of them are run, repeated where n is smaller
     budget_s : wall time to spend in seconds; at least five rounds are measured
     clock : seconds, for tests; on a CUDA device events are used instead
-    stop : asked between rounds; when true, what is measured so far is returned
+    stop : asked between rounds; when true, what is measured so far is returned, which may be nothing
 
     Raises InputError for a batch below 1 or models on different devices.
     """
@@ -49,17 +49,17 @@ def latency(
     if len(devices) != 1:
         raise InputError(f"models can be timed together on one device only; got {', '.join(map(str, devices))}.")
     device = devices.pop()
-    inputs = [inputs_for(model, np.resize(x, (batch, *x.shape[1:]))) for model in models]
-    elapsed = _cuda_elapsed if device.type == "cuda" else _cpu_elapsed(clock)
+    inputs = [inputs_for(model, x[np.arange(batch) % len(x)]) for model in models]
+    elapsed = _cuda_elapsed if device.type == "cuda" else _elapsed(clock, device)
     runs: list[list[float]] = [[] for _ in models]
     with ExitStack() as stack:
         for model, batch_inputs in zip(models, inputs, strict=True):
             stack.enter_context(evaluating(model))
-            for _ in range(WARM_UP):
+            for _ in range(WARM_UP if not stop() else 0):
                 model(batch_inputs)
         load = _Load()
         end = clock() + budget_s
-        while len(runs[0]) < FEWEST or (clock() < end and not stop()):
+        while not stop() and (len(runs[0]) < FEWEST or clock() < end):
             for model, batch_inputs, times in zip(models, inputs, runs, strict=True):
                 times.append(elapsed(model, batch_inputs))
         busy = load.others()
@@ -77,10 +77,17 @@ def latency(
     ]
 
 
-def _cpu_elapsed(clock: Clock) -> Callable[[nn.Module, torch.Tensor], float]:
+def _elapsed(clock: Clock, device: torch.device) -> Callable[[nn.Module, torch.Tensor], float]:
+    def finish() -> None:
+        # An accelerator answers before it is done; a CPU does not.
+        if device.type != "cpu":
+            torch.accelerator.synchronize(device)
+
     def elapsed(model: nn.Module, inputs: torch.Tensor) -> float:
+        finish()
         start = clock()
         model(inputs)
+        finish()
         return clock() - start
 
     return elapsed
@@ -96,17 +103,21 @@ def _cuda_elapsed(model: nn.Module, inputs: torch.Tensor) -> float:
 
 
 class _Load:
-    """The share of the machine's processor time that other processes take between two looks."""
+    """The share of the machine's processor time that other work takes between two looks."""
 
     def __init__(self) -> None:
-        self.machine, self.own = psutil.cpu_times(), psutil.Process().cpu_times()
+        self.machine, self.own = psutil.cpu_times(), _own_seconds()
 
     def others(self) -> float:
-        machine, own = psutil.cpu_times(), psutil.Process().cpu_times()
+        machine = psutil.cpu_times()
         total = sum(machine) - sum(self.machine)
         busy = total - (_idle(machine) - _idle(self.machine))
-        mine = own.user + own.system - self.own.user - self.own.system
-        return float(np.clip((busy - mine) / total, 0, 1)) if total > 0 else 0.0
+        return float(np.clip((busy - _own_seconds() + self.own) / total, 0, 1)) if total > 0 else 0.0
+
+
+def _own_seconds() -> float:
+    """Processor time of this thread, or, where torch uses several, of this process."""
+    return time.thread_time() if torch.get_num_threads() == 1 else time.process_time()
 
 
 def _idle(machine: Any) -> float:

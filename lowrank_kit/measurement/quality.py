@@ -1,6 +1,6 @@
 """Predictions of a classifier, with its answers checked before anything is counted."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -11,11 +11,15 @@ from lowrank_kit.checks import InputError, check_labels
 from lowrank_kit.measurement.placement import inputs_for
 from lowrank_kit.records import Examples
 
-__all__ = ["batches", "evaluating", "logits", "predictions"]
+__all__ = ["Stopped", "batches", "evaluating", "logits", "logits_by_batch", "predictions"]
 
 # About 2 million numbers a batch, at most 128 examples: more is slower on a CPU, whose cache it leaves.
 NUMBERS_A_BATCH = 2**21
 EXAMPLES_A_BATCH = 128
+
+
+class Stopped(Exception):  # noqa: N818 (no error: nothing is wrong)
+    """Work that was given up because something newer was asked for."""
 
 
 @contextmanager
@@ -37,18 +41,31 @@ def batches(x: np.ndarray) -> list[np.ndarray]:
     return [x[i : i + size] for i in range(0, len(x), size)]
 
 
-def logits(model: nn.Module, x: np.ndarray) -> np.ndarray:
+def logits_by_batch(model: nn.Module, x: np.ndarray) -> Iterator[np.ndarray]:
+    """The rows of `logits`, a batch at a time."""
+    for batch in batches(x):
+        with evaluating(model):
+            scores = class_scores(model(inputs_for(model, batch)))
+        yield scores
+
+
+def logits(model: nn.Module, x: np.ndarray, *, stop: Callable[[], bool] = lambda: False) -> np.ndarray:
     """Outputs (n, classes) for inputs x (n, ...), float32.
 
-    Raises InputError unless the model returns one tensor of finite class scores.
+    Raises InputError unless the model returns one tensor of finite class scores, and Stopped when `stop()`, asked
+    after every batch, is true.
     """
-    with evaluating(model):
-        return np.concatenate([class_scores(model(inputs_for(model, batch))) for batch in batches(x)])
+    parts = []
+    for scores in logits_by_batch(model, x):
+        if stop():
+            raise Stopped
+        parts.append(scores)
+    return np.concatenate(parts)
 
 
-def predictions(model: nn.Module, examples: Examples) -> np.ndarray:
+def predictions(model: nn.Module, examples: Examples, *, stop: Callable[[], bool] = lambda: False) -> np.ndarray:
     """The predicted class (n,) of every example. Raises as `logits`, and where labels lie outside the classes."""
-    scores = logits(model, examples.x)
+    scores = logits(model, examples.x, stop=stop)
     check_labels(examples.y, scores.shape[1])
     return scores.argmax(axis=1)
 

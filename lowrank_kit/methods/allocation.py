@@ -50,14 +50,14 @@ class Ladder:
         return float(self.cost[0])
 
 
-def ladder(spectra: Mapping[str, Spectrum], rule: str, weight: Mapping[str, float], fixed: float = 0.0) -> Ladder:
+def ladder(spectra: Mapping[str, Spectrum], rule: str, weight: Mapping[str, float], total: float) -> Ladder:
     """All choices of a rule over the layers of `spectra`.
 
     Parameters
     ----------
     rule : "uniform" keeps the same fraction of every layer's numbers; "energy" the same energy in every layer
     weight : what one number of a layer's matrix costs: 1 for parameters, its positions for multiply-adds
-    fixed : what the layers that are not on the ladder cost
+    total : what all layers that the budget is a share of cost when dense, those not on the ladder included
     """
     check_name(rule, RULES, name="rule")
     if not spectra:
@@ -66,20 +66,17 @@ def ladder(spectra: Mapping[str, Spectrum], rule: str, weight: Mapping[str, floa
     ranks = _guarded(RULES[rule](found), found)
     numbers = np.where(ranks < _full(found), ranks * _sums(found), _areas(found))
     weights = np.array([weight[name] for name in spectra], dtype=np.float64)
-    total = _areas(found) @ weights + fixed
     if total == 0:
         raise InputError("there is nothing to plan: no nn.Linear or nn.Conv2d is reached by the example inputs.")
-    return Ladder(tuple(spectra), ranks, (numbers @ weights + fixed) / total)
+    return Ladder(tuple(spectra), ranks, 1 - (_areas(found) - numbers) @ weights / total)
 
 
 def table_ladder(tables: RankTables, rule: str, cost: str) -> Ladder:
     """The ladder of a network's tables, its head dense; `cost` is "params" or "macs"."""
     check_name(cost, COSTS, name="cost")
     weight = {table.name: 1.0 if cost == "params" else float(table.positions) for table in tables.layers}
-    biases = sum(table.shape[0] for table in tables.layers if table.bias) if cost == "params" else 0
-    heads = sum(table.shape[0] * table.shape[1] * weight[table.name] for table in tables.layers if table.is_head)
     planned = {table.name: table.spectrum for table in tables.layers if not table.is_head}
-    return ladder(planned, rule, weight, fixed=biases + heads)
+    return ladder(planned, rule, weight, total=tables.layer_params if cost == "params" else tables.macs)
 
 
 def _uniform(spectra: Sequence[Spectrum]) -> np.ndarray:

@@ -5,9 +5,9 @@ from typing import Literal
 from torch import nn
 
 from lowrank_kit.checks import InputError, check_name
-from lowrank_kit.measurement.cost import positions
+from lowrank_kit.measurement.cost import layer_params, macs, positions
 from lowrank_kit.methods.allocation import COSTS, ladder
-from lowrank_kit.models.inventory import factorable_layers, head_of, weights_hash
+from lowrank_kit.models.inventory import head_of, weights_hash
 from lowrank_kit.models.surgery import spectra
 from lowrank_kit.records import Data, Examples, LayerPlan, RankPlan
 
@@ -39,20 +39,14 @@ def plan(
     reached, an unknown rule or cost, or a network without such layers.
     """
     check_name(cost, COSTS, name="cost")
-    layers = factorable_layers(model)
-    weight = dict.fromkeys(layers, 1.0) if cost == "params" else _positions(model, data)
-    biases = sum(layer.bias.numel() for layer in layers.values() if layer.bias is not None) if cost == "params" else 0
-    head = head_of(model) if keep_head else None
-    outside = layers[head].weight.numel() * weight.get(head, 0.0) if head else 0.0
+    if cost == "macs" and data is None:
+        raise InputError('`data` must come with cost="macs": multiply-adds depend on the size of the input.')
+    x = None if data is None else (data.validation if isinstance(data, Data) else data).x
+    reached = {} if x is None else positions(model, x)
+    head = head_of(model, reached) if keep_head else None
     planned = {name: spectrum for name, spectrum in spectra(model).items() if name != head}
-    ranks = ladder(planned, rule, weight, fixed=biases + outside).at(budget)
+    weight = {name: float(reached.get(name, 0)) if cost == "macs" else 1.0 for name in planned}
+    total = layer_params(model) if cost == "params" or x is None else macs(model, x)
+    ranks = ladder(planned, rule, weight, total).at(budget)
     chosen = {name: LayerPlan(rank) for name, rank in ranks.items() if rank < min(planned[name].shape)}
     return RankPlan(chosen, weights_hash(model), rule, budget, cost)
-
-
-def _positions(model: nn.Module, data: Data | Examples | None) -> dict[str, float]:
-    if data is None:
-        raise InputError('`data` must come with cost="macs": multiply-adds depend on the size of the input.')
-    examples = data.validation if isinstance(data, Data) else data
-    reached = positions(model, examples.x)
-    return {name: float(reached.get(name, 0)) for name in factorable_layers(model)}

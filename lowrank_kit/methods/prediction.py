@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement.cost import macs, n_params, positions
-from lowrank_kit.measurement.quality import logits, predictions
+from lowrank_kit.measurement.cost import layer_params, positions
+from lowrank_kit.measurement.quality import logits, logits_by_batch
 from lowrank_kit.measurement.sensitivity import scores_by_rank
 from lowrank_kit.models.inventory import head_of
 from lowrank_kit.models.layers import matrix_shape
 from lowrank_kit.models.surgery import Factorisation
-from lowrank_kit.records import Data, Examples, LayerTable, RankTables
+from lowrank_kit.records import Data, Examples, LayerTable, Measurement, RankTables
 
 __all__ = ["measure_drops", "random_ranks", "tabulate", "try_plans"]
 
@@ -20,73 +20,82 @@ __all__ = ["measure_drops", "random_ranks", "tabulate", "try_plans"]
 CURVE_EXAMPLES = 500
 
 
-def tabulate(factorisation: Factorisation, data: Data, *, name: str = "") -> RankTables:
-    """Tables of a network with its drops estimated from energy: (accuracy - chance) x the energy cut off."""
+def tabulate(factorisation: Factorisation, data: Data, dense: Measurement, *, name: str = "") -> RankTables:
+    """Tables of a network with its drops estimated from energy: (accuracy - chance) x the energy cut off.
+
+    `dense` is the network measured on the test examples.
+    """
     model = factorisation.model
     if not factorisation.layers:
         raise InputError("`model` must have an nn.Linear or nn.Conv2d to factorise; it has none.")
     reached = positions(model, data.validation.x)
-    accuracy = float((predictions(model, data.test) == data.test.y).mean())
     n_classes = logits(model, data.test.x[:1]).shape[1]
-    head = head_of(model)
-    layers = []
-    for layer_name, layer in factorisation.layers.items():
-        found = factorisation.factors(layer_name)
-        table = LayerTable(
-            layer_name,
-            matrix_shape(layer),
-            reached.get(layer_name, 0),
-            layer.bias is not None,
-            values=found.S.astype(np.float64),
-            drop=np.zeros(found.rank),
-            measured=np.zeros(found.rank, dtype=bool),
-            is_head=layer_name == head,
+    head = head_of(model, reached)
+    tables = (
+        LayerTable(
+            layer,
+            matrix_shape(module),
+            reached.get(layer, 0),
+            values=factorisation.factors(layer).S.astype(np.float64),
+            drop=np.zeros(min(matrix_shape(module))),
+            measured=np.zeros(min(matrix_shape(module)), dtype=bool),
+            is_head=layer == head,
         )
-        layers.append(replace(table, drop=max(accuracy - 1 / n_classes, 0) * (1 - table.spectrum.energy)))
+        for layer, module in factorisation.layers.items()
+    )
+    above_chance = max(dense.accuracy - 1 / n_classes, 0)
     return RankTables(
         name or data.name,
         factorisation.weights,
-        tuple(layers),
-        n_params(model),
-        macs(model, data.test.x),
+        data.fingerprint,
+        tuple(replace(table, drop=above_chance * (1 - table.spectrum.energy)) for table in tables),
+        dense.n_params,
+        layer_params(model),
+        dense.macs,
         n_classes,
-        accuracy,
-        len(data.test),
+        dense.accuracy,
+        dense.n_examples,
     )
 
 
 def measure_drops(
     tables: RankTables, factorisation: Factorisation, data: Data, *, points: int | None = None
 ) -> Iterator[RankTables]:
-    """Tables that know one more rank of one more layer after every step: its drop on the validation examples.
+    """Tables that know more and more layers: each one's drop measured on the validation examples, rank by rank.
 
-    `points` ranks a layer, spaced evenly in their logarithm, or all ranks that save. A layer's curve replaces the
-    estimate once all its ranks are measured; between them the drop is interpolated.
+    `points` ranks a layer, spaced evenly in their logarithm, or all ranks that save; between them the drop is
+    interpolated. A layer's curve replaces its estimate when it is whole; the steps are short, a batch each.
     """
     examples = _curve_examples(data.validation)
     dense = _accuracy(logits(factorisation.model, examples.x), examples)
     for index, table in enumerate(tables.layers):
         ranks, drops = _grid(table.break_even_rank, points), []
         for scores in scores_by_rank(factorisation, table.name, ranks, examples.x):
-            drops.append(dense - _accuracy(scores, examples))
-            if len(drops) == len(ranks):
-                better = _with_curve(table, ranks, drops)
-                tables = replace(tables, layers=(*tables.layers[:index], better, *tables.layers[index + 1 :]))
+            if scores is not None:
+                drops.append(dense - _accuracy(scores, examples))
             yield tables
+        better = _with_curve(table, ranks, drops)
+        tables = replace(tables, layers=(*tables.layers[:index], better, *tables.layers[index + 1 :]))
+        yield tables
 
 
 def try_plans(
     tables: RankTables, factorisation: Factorisation, data: Data, *, n: int = 50, seed: int = 0
 ) -> Iterator[RankTables]:
-    """Tables that know one more prediction's error after every step: random plans, predicted and then measured."""
+    """Tables that know more and more predictions' errors: random plans, predicted and then measured on test examples.
+
+    The steps are short, a batch each.
+    """
     tables = replace(tables, predicted=np.empty(0), observed=np.empty(0))
     for ranks in random_ranks(tables, n, seed=seed):
-        model = factorisation.compress(tables.plan(ranks))
-        observed = float((predictions(model, data.test) == data.test.y).mean())
+        model, parts = factorisation.compress(tables.plan(ranks)), []
+        for scores in logits_by_batch(model, data.test.x):
+            parts.append(scores)
+            yield tables
         tables = replace(
             tables,
             predicted=np.append(tables.predicted, tables.predict(ranks)),
-            observed=np.append(tables.observed, observed),
+            observed=np.append(tables.observed, _accuracy(np.concatenate(parts), data.test)),
         )
         yield tables
 

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections import Counter
+from collections.abc import Iterable
 
 import torch
 from torch import nn
@@ -44,18 +45,24 @@ def factorable_layers(model: nn.Module) -> dict[str, Factorable]:
     return {name: modules[name] for name, reason in inventory(model).items() if reason is None}
 
 
-def head_of(model: nn.Module) -> str | None:
-    """The classifier head: the last factorable layer. Cutting its few outputs costs points by itself."""
-    return next(reversed(factorable_layers(model)), None)
+def head_of(model: nn.Module, order: Iterable[str] = ()) -> str | None:
+    """The classifier head: the last factorable layer. Cutting its few outputs costs points by itself.
+
+    `order` names layers as they are run, which tells better than the order of registration.
+    """
+    layers = factorable_layers(model)
+    return next(reversed([name for name in order if name in layers] or list(layers)), None)
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and values of the factorable layers' weights."""
+    """SHA-256 over the names, types, shapes and values of all parameters and buffers."""
     digest = hashlib.sha256()
-    for name, layer in factorable_layers(model).items():
-        weight = layer.weight.detach().cpu().contiguous()
-        digest.update(f"{name} {weight.dtype} {tuple(weight.shape)}\n".encode())
-        digest.update(weight.view(torch.uint8).numpy().data)
+    for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, torch.Tensor):  # the extra state of a module may be anything
+            continue
+        values = tensor.detach().cpu().contiguous()
+        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
+        digest.update(values.reshape(-1).view(torch.uint8).numpy().data)
     return f"sha256:{digest.hexdigest()}"
 
 

@@ -36,10 +36,11 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
 def _read(path: Path) -> dict[str, torch.Tensor]:
     try:
         with path.open("rb") as file:
-            start = file.read(4)
+            start = file.read(9)
     except OSError as fault:
         raise InputError(f"`weights` must be a readable safetensors file; {path}: {fault.strerror}.") from None
-    if start.startswith(PICKLES):
+    # The header of a safetensors file may begin like a pickle, but its ninth byte opens a JSON object.
+    if start.startswith(PICKLES) and start[8:] != b"{":
         raise InputError(
             f"`weights` must be a safetensors file; {path} is a pickle, which can run code when opened, and was not "
             "read. Write it anew where it was made: safetensors.torch.save_model(model, 'model.safetensors')."

@@ -26,7 +26,7 @@ def plot_board(
     """One panel a layer with its singular values, kept and cut, under the numbers of the whole network."""
     columns = min(len(tables.layers), 5)
     rows = -(-len(tables.layers) // columns)
-    figure = picture(max(2.1 * columns, 6.4), 2.2 * rows + 0.9, language=language, theme=theme)
+    figure = picture(max(2.1 * columns, 6.4), 2.2 * rows + 1.0, language=language, theme=theme)
     figure.description = f"{tables.name}: {', '.join(f'{name} {rank}' for name, rank in ranks.items())}"
     with figure.styled():
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -34,14 +34,14 @@ def plot_board(
             _layer(ax, figure, table, ranks[table.name])
         for ax in axes[len(tables.layers) :]:
             ax.set_axis_off()
-        text = strings("board", figure.language)
-        figure.suptitle(f"{tables.name}    {_numbers(tables, measured, dense, text)}", x=0.01, ha="left", fontsize=10)
+        numbers = _numbers(measured, dense, strings("board", figure.language))
+        figure.suptitle(f"{tables.name}\n{numbers}", x=0.01, ha="left", fontsize=10)
     return figure
 
 
 def _layer(ax: Axes, figure: Picture, table: LayerTable, rank: int) -> None:
     number = np.arange(1, table.full_rank + 1)
-    kept = number <= rank
+    kept = (number <= rank) | (not table.saves(rank))
     for part, colour in ((kept, figure.theme.after), (~kept, figure.theme.band)):
         sns.scatterplot(x=number[part], y=table.values[part], ax=ax, s=9, color=colour, linewidth=0, legend=False)
     ax.set_yscale("log")
@@ -55,14 +55,14 @@ def _layer(ax: Axes, figure: Picture, table: LayerTable, rank: int) -> None:
     ax.set_title(f"{table.name}  {state}")
 
 
-def _numbers(tables: RankTables, measured: Measurement, dense: Measurement, text: Mapping[str, str]) -> str:
+def _numbers(measured: Measurement, dense: Measurement, text: Mapping[str, str]) -> str:
     change, (low, high) = measured.change(dense), measured.interval
+    interval = text["interval"].format(low=f"{low:.1%}", high=f"{high:.1%}", n=f"{measured.n_examples:,}")
+    points = (f"{100 * part:+.1f}" for part in (change.value, change.low, change.high))
     parts = [
-        f"{text['params']} {measured.n_params / tables.n_params:.1%}",
-        f"{text['macs']} {measured.macs / tables.macs:.1%}",
-        f"{text['accuracy']} {measured.accuracy:.1%} [{low:.1%}, {high:.1%}]",
-        text["change"].format(
-            delta=f"{100 * change.value:+.1f}", low=f"{100 * change.low:+.1f}", high=f"{100 * change.high:+.1f}"
-        ),
+        f"{text['params']} {measured.n_params / dense.n_params:.1%}",
+        f"{text['macs']} {measured.macs / dense.macs:.1%}",
+        f"{text['accuracy']} ({text['measured']}) {measured.accuracy:.1%} {interval}",
+        text["change"].format(**dict(zip(("delta", "low", "high"), points, strict=True))),
     ]
     return "   ·   ".join(parts)

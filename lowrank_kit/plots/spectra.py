@@ -104,7 +104,7 @@ def plot_truncation(
     figure, ax = canvas(ax, (5.6, 3.1), "truncation_description", language=language, theme=theme, layer=spectrum.layer)
     words, colours = figure.words, figure.theme
     every_rank = np.arange(len(spectrum.values) + 1)
-    tail = np.sqrt(np.clip(1 - np.concatenate([[0.0], spectrum.energy]), 0, None))
+    tail = np.append(1.0, spectrum.errors)
     with figure.styled():
         sns.lineplot(
             x=every_rank, y=tail, ax=ax, color=colours.after, label=words["eckart_young"], legend=False, estimator=None

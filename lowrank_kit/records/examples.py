@@ -1,6 +1,8 @@
 """Labelled inputs, split by what they may be used for."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -60,6 +62,15 @@ class Data:
     validation: Examples
     test: Examples
     train: Examples | None = None
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the validation and test examples: tables belong to the data they were measured on."""
+        digest = hashlib.sha256()
+        for array in (self.validation.x, self.validation.y, self.test.x, self.test.y):
+            digest.update(f"{array.dtype} {array.shape}\n".encode())
+            digest.update(np.ascontiguousarray(array).data)
+        return f"sha256:{digest.hexdigest()}"
 
     def __repr__(self) -> str:
         sizes = [f"{len(self.validation)} validation", f"{len(self.test)} test"]

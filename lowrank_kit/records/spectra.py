@@ -79,8 +79,13 @@ class Spectrum:
     def error(self, rank: int) -> float:
         """Relative error ||W - W_r|| / ||W|| (Frobenius) of the best rank-r matrix (Eckart and Young 1936)."""
         check_rank(rank, self.shape)
-        total = self._squares.sum()
-        return float(np.sqrt(self._squares[rank:].sum() / total)) if total > 0 else 0.0
+        return float(self.errors[rank - 1])
+
+    @cached_property
+    def errors(self) -> np.ndarray:
+        """`error` at rank 1, 2, ..., k (k,)."""
+        tails = np.append(np.cumsum(self._squares[::-1])[::-1][1:], 0.0)
+        return np.sqrt(tails / max(self._squares.sum(), np.finfo(float).tiny))
 
     def rank_for_energy(self, energy: float) -> int:
         """The smallest rank that keeps at least this fraction of the energy."""

@@ -15,7 +15,9 @@ __all__ = ["LayerTable", "RankTables"]
 NEIGHBOURS = 15
 
 # What is one number or word for the whole network.
-WHOLE = ("name", "weights", "n_params", "macs", "n_classes", "accuracy", "n_examples")
+WHOLE = (
+    "name", "weights", "data", "n_params", "layer_params", "macs", "n_classes", "accuracy", "n_examples", "recorded",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,7 +31,6 @@ class LayerTable:
     name: str
     shape: tuple[int, int]
     positions: int
-    bias: bool
     values: np.ndarray
     drop: np.ndarray
     measured: np.ndarray
@@ -64,18 +65,23 @@ class LayerTable:
 class RankTables:
     """A network's layers at every rank and the whole network when dense.
 
-    `accuracy` is the dense network's on the `n_examples` reported ones. `predicted` and `observed` (t,) are the
-    predictions for random plans and what was then measured; empty until they have been tried.
+    `weights` and `data` are the hashes of what the tables were made from. `layer_params` counts the convolution and
+    linear layers, biases included. `accuracy` is the dense network's on the `n_examples` reported ones. `predicted`
+    and `observed` (t,) are the predictions for random plans and what was then measured; empty until they have been
+    tried. `recorded` says when and where stored tables were measured; empty for tables made here and now.
     """
 
     name: str
     weights: str
+    data: str
     layers: tuple[LayerTable, ...]
     n_params: int
+    layer_params: int
     macs: int
     n_classes: int
     accuracy: float
     n_examples: int
+    recorded: str = ""
     predicted: np.ndarray = field(default_factory=lambda: np.empty(0))
     observed: np.ndarray = field(default_factory=lambda: np.empty(0))
 
@@ -98,8 +104,11 @@ class RankTables:
         return float(np.clip(total, min(1 / self.n_classes, self.accuracy), 1))
 
     def prediction_error(self, predicted: float) -> float | None:
-        """The error that 9 of 10 random plans with predictions near this one stayed below; None while unknown."""
-        if len(self.predicted) == 0:
+        """The error that 9 in 10 of the 15 random plans with the nearest predictions stayed below.
+
+        None until 15 have been tried.
+        """
+        if len(self.predicted) < NEIGHBOURS:
             return None
         nearest = np.argsort(np.abs(self.predicted - predicted), kind="stable")[:NEIGHBOURS]
         return float(np.quantile(np.abs(self.predicted - self.observed)[nearest], 0.9))
@@ -115,7 +124,7 @@ class RankTables:
         """Plain words and named arrays, for files and for the browser alike; `from_arrays` reads them back."""
         words: dict[str, Any] = {name: getattr(self, name) for name in WHOLE}
         words["layers"] = [
-            {"name": t.name, "shape": list(t.shape), "positions": t.positions, "bias": t.bias, "is_head": t.is_head}
+            {"name": t.name, "shape": list(t.shape), "positions": t.positions, "is_head": t.is_head}
             for t in self.layers
         ]
         arrays = {"predicted": self.predicted, "observed": self.observed}

@@ -8,12 +8,14 @@ __all__ = ["module", "style"]
 STATIC = Path(__file__).parent / "static"
 
 
+# A widget's module loads as a blob and cannot import a neighbour, so its parts stand one behind the other.
+PARTS = {"rank_board": ("shared", "rank_tables", "charts", "rank_board")}
+
+
 @cache
 def module(name: str) -> str:
-    """One board's ES module. A widget's module loads as a blob and cannot import a neighbour, so the shared parts
-    stand in front of it."""
-    parts = [(STATIC / file).read_text(encoding="utf-8") for file in ("shared.js", f"{name}.js")]
-    return "\n".join(parts)
+    """One board's ES module."""
+    return "\n".join((STATIC / f"{part}.js").read_text(encoding="utf-8") for part in PARTS[name])
 
 
 @cache

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
@@ -12,7 +13,7 @@ from torch import nn
 from lowrank_kit.measurement.cost import n_params, size_bytes
 from lowrank_kit.measurement.latency import latency
 from lowrank_kit.measurement.measure import measure
-from lowrank_kit.measurement.quality import predictions
+from lowrank_kit.measurement.quality import Stopped, predictions
 from lowrank_kit.methods.prediction import measure_drops, tabulate, try_plans
 from lowrank_kit.models.surgery import Factorisation
 from lowrank_kit.records import Data, Measurement, RankPlan, RankTables
@@ -45,12 +46,17 @@ class Bench:
         self.model = copy.deepcopy(model).eval()
         self.data = data
         self.factorisation = Factorisation(self.model)
-        self.is_stored = tables is not None and tables.weights == self.factorisation.weights
-        self.tables = tables if tables is not None and self.is_stored else tabulate(self.factorisation, data)
-        order = data.test.stratified_order()
-        self.first, self.rest = np.sort(order[:FIRST]), np.sort(order[FIRST:])
         self.dense = measure(self.model, data.test, label="dense", latency_budget_s=0)
         self.dense_validation = measure(self.model, data.validation, label="dense", latency_budget_s=0)
+        belong = tables is not None and (tables.weights, tables.data) == (self.factorisation.weights, data.fingerprint)
+        self.tables = tables if tables is not None and belong else tabulate(self.factorisation, data, self.dense)
+        order = data.test.stratified_order()
+        self.first, self.rest = np.sort(order[:FIRST]), np.sort(order[FIRST:])
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether the tables were recorded before, with all that `refine` would add."""
+        return bool(self.tables.recorded)
 
     def refine(self) -> Iterator[RankTables]:
         """Ever better tables: each layer's drop measured, then random plans tried."""
@@ -60,7 +66,14 @@ class Bench:
                 yield better
 
     def trial(self, plan: RankPlan, batch: int, stop: Callable[[], bool]) -> Iterator[Finding]:
-        """Measure the network under a plan, one finding after another; the dense network is timed in turn with it."""
+        """Measure the network under a plan, one finding after another, until `stop()` is true.
+
+        The dense network is timed in turn with it.
+        """
+        with suppress(Stopped):
+            yield from self._findings(plan, batch, stop)
+
+    def _findings(self, plan: RankPlan, batch: int, stop: Callable[[], bool]) -> Iterator[Finding]:
         model = self.factorisation.compress(plan)
         test, dense = self.data.test, self.dense
         ranks = {table.name: plan.ranks.get(table.name, table.full_rank) for table in self.tables.layers}
@@ -72,19 +85,20 @@ class Bench:
             size_bytes=size_bytes(model),
             macs=self.tables.macs_at(ranks),
         )
-
         found = np.empty(len(test), dtype=int)
-        found[self.first] = predictions(model, test.take(self.first))
+        found[self.first] = predictions(model, test.take(self.first), stop=stop)
         first = dense.take(self.first)
         yield Finding("first", compressed(first, predictions=found[self.first]), first)
 
+        # Before the rest of the test examples, so that a setting that is soon left still has its point.
+        validated = predictions(model, self.data.validation, stop=stop)
+        yield Finding("validation", compressed(self.dense_validation, predictions=validated), self.dense_validation)
+
         if len(self.rest):
-            found[self.rest] = predictions(model, test.take(self.rest))
+            found[self.rest] = predictions(model, test.take(self.rest), stop=stop)
         record = compressed(dense, predictions=found)
         yield Finding("test", record, dense)
 
-        validated = compressed(self.dense_validation, predictions=predictions(model, self.data.validation))
-        yield Finding("validation", validated, self.dense_validation)
-
         timings = latency([self.model, model], test.x, batch=batch, budget_s=LATENCY_BUDGET_S, stop=stop)
-        yield Finding("latency", replace(record, timing=timings[1]), replace(dense, timing=timings[0]))
+        if not stop():
+            yield Finding("latency", replace(record, timing=timings[1]), replace(dense, timing=timings[0]))

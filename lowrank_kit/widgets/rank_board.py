@@ -13,7 +13,7 @@ from lowrank_kit.records import Measurement, RankPlan
 from lowrank_kit.widgets.assets import module, style
 from lowrank_kit.widgets.source import prepared
 from lowrank_kit.widgets.still import Still
-from lowrank_kit.widgets.wire import finding_words, tables_message
+from lowrank_kit.widgets.wire import curves_message, finding_words, tables_message
 from lowrank_kit.widgets.worker import Stop, Worker
 
 if TYPE_CHECKING:
@@ -48,12 +48,14 @@ class RankBoard(anywidget.AnyWidget):
     tried: traitlets.List[Any] = traitlets.List().tag(sync=True)
     plan_json = traitlets.Unicode().tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
+    fault = traitlets.Unicode().tag(sync=True)
+    still_id = traitlets.Unicode().tag(sync=True)
     batch = traitlets.Int().tag(sync=True)
     language = traitlets.Enum(LANGUAGES).tag(sync=True)
 
     def __init__(self, source: Any = "mnist-cnn", data: Any = None, *, batch: int = 32, language: str | None = None):
         # First, since a widget that was not made whole is closed too.
-        self._worker, self._still = Worker(), Still()
+        self._worker, self._still = Worker(self._failed), Still()
         if batch < 1:
             raise InputError(f"`batch` must be at least 1; got {batch}.")
         language = language or default_language()
@@ -62,7 +64,12 @@ class RankBoard(anywidget.AnyWidget):
         self._bench: Bench | None = None
         self._records: dict[tuple[tuple[int, ...], int], tuple[Measurement, Measurement]] = {}
         full = [table.full_rank for table in self.tables.layers]
-        super().__init__(batch=batch, language=language, setting={"ranks": full, "final": False, **BY_HAND})
+        super().__init__(
+            batch=batch,
+            language=language,
+            still_id=self._still.id,
+            setting={"ranks": full, "final": False, **BY_HAND},
+        )
         self.plan_json = self.plan.to_json()
         self.observe(self._moved, ["setting", "batch"])
         self.on_msg(self._hear)
@@ -122,7 +129,7 @@ class RankBoard(anywidget.AnyWidget):
         return f"RankBoard({self.tables.name}: {len(self.tables.layers)} layers, {kept:.0%} of the parameters kept)"
 
     def _ipython_display_(self) -> None:
-        self._still.display(repr(self), self._repr_mimebundle_())
+        self._still.display(repr(self), self._repr_mimebundle_(), self.tables, self.ranks, self.language)
 
     def _key(self) -> tuple[int, ...]:
         return tuple(map(int, self.setting["ranks"]))
@@ -134,26 +141,31 @@ class RankBoard(anywidget.AnyWidget):
     def _hear(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
         """A view that has just been made asks for the tables; the network is loaded behind its first picture."""
         if content.get("kind") == "hello":
-            self._tell()
+            self.send(*tables_message(self.tables))
         if content.get("kind") == "painted" and self._bench is None:
             self._measure()
 
-    def _tell(self) -> None:
-        self.send(*tables_message(self.tables))
-
     def _moved(self, change: Any) -> None:
-        self.plan_json = self.plan.to_json()
         if self.setting["final"] or change.name == "batch":
+            self.plan_json = self.plan.to_json()
             self._measure()
+
+    def _failed(self, fault: Exception) -> None:
+        """Tell the views; only what a person can mend is told in full."""
+        self.fault = str(fault) if isinstance(fault, InputError) else f"{type(fault).__name__}: see the kernel's log."
 
     def _measured(self) -> tuple[Measurement, Measurement]:
         key = self._key(), self.batch
+        self.wait()
         if key not in self._records:
             self._measure()
             self.wait()
         return self._records[key]
 
     def _measure(self) -> None:
+        if self._worker.is_closed:
+            raise InputError("the board is closed and measures nothing any more; make a new one.")
+        self.fault = ""
         key, plan = (self._key(), self.batch), self.plan
         self._worker.submit(lambda stop: self._trial(key, plan, stop))
 
@@ -161,14 +173,14 @@ class RankBoard(anywidget.AnyWidget):
         """Tell what is known of a setting, or measure it, one finding after another."""
         ranks, batch = key
         if key in self._records:
-            return self._show(ranks, "latency", *self._records[key])
+            self._show(ranks, "latency", *self._records[key])
+            return
         for found in self._ready_bench().trial(plan, batch, stop):
-            if stop():
-                return None
             self._show(ranks, found.stage, found.measured, found.dense)
-        self._records[key] = found.measured, found.dense
-        tables, named = self.tables, dict(zip(self.ranks, ranks, strict=True))
-        return self._still.draw(tables, named, found.measured, found.dense, self.language)
+            if found.stage == "latency":
+                self._records[key] = found.measured, found.dense
+                named = dict(zip(self.ranks, ranks, strict=True))
+                self._still.draw(self.tables, named, found.measured, found.dense, self.language)
 
     def _show(self, ranks: tuple[int, ...], stage: str, measured: Measurement, dense: Measurement) -> None:
         words = finding_words(measured, dense)
@@ -181,6 +193,7 @@ class RankBoard(anywidget.AnyWidget):
         """The network itself, loaded in the worker's thread when it is first needed."""
         if self._bench is None:
             self._bench = self._make_bench()
+            self.tables = self._bench.tables
             if not self._bench.is_stored:
                 self._worker.chore(self._refined(self._bench))
         return self._bench
@@ -191,5 +204,5 @@ class RankBoard(anywidget.AnyWidget):
             progress = {"done": done, "total": len(self.tables.layers), "plans": len(self.tables.predicted)}
             if progress != self.progress:
                 self.progress = progress
-                self._tell()
+                self.send(*curves_message(self.tables))
             yield

@@ -9,7 +9,7 @@ from lowrank_kit.i18n import LANGUAGES, strings
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
 from lowrank_kit.records import Measurement, RankTables, Timing
 
-__all__ = ["BUDGETS", "finding_words", "tables_message"]
+__all__ = ["BUDGETS", "curves_message", "finding_words", "tables_message"]
 
 # The budget slider moves in steps of a thousandth.
 BUDGETS = np.arange(1001) / 1000
@@ -27,13 +27,23 @@ def tables_message(tables: RankTables) -> tuple[dict[str, Any], list[bytes]]:
             steps = table_ladder(tables, rule, cost)
             arrays[f"{rule} {cost}"] = steps.table(BUDGETS).astype(np.float64).ravel()
             words["budgets"][f"{rule} {cost}"] = {"layers": steps.layers, "cheapest": steps.cheapest}
-    message = {
-        "kind": "tables",
-        "words": words,
-        "arrays": {name: len(values) for name, values in arrays.items()},
-        "strings": {language: strings("board", language) for language in LANGUAGES},
-    }
-    return message, [np.ascontiguousarray(values, dtype="<f8").tobytes() for values in arrays.values()]
+    spoken = {language: strings("board", language) for language in LANGUAGES}
+    return {"kind": "tables", "words": words, "arrays": _lengths(arrays), "strings": spoken}, _buffers(arrays)
+
+
+def curves_message(tables: RankTables) -> tuple[dict[str, Any], list[bytes]]:
+    """What has become better known since the tables were sent, and its buffers."""
+    _, arrays = tables.to_arrays()
+    arrays = {name: arrays[name] for name in ("drop", "measured", "predicted", "observed")}
+    return {"kind": "curves", "arrays": _lengths(arrays)}, _buffers(arrays)
+
+
+def _lengths(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
+    return {name: len(values) for name, values in arrays.items()}
+
+
+def _buffers(arrays: Mapping[str, np.ndarray]) -> list[bytes]:
+    return [np.ascontiguousarray(values, dtype="<f8").tobytes() for values in arrays.values()]
 
 
 def finding_words(measured: Measurement, dense: Measurement) -> dict[str, Any]:
@@ -58,5 +68,6 @@ def _latency_words(timing: Timing, dense: Timing) -> Mapping[str, Any]:
         "batch": timing.batch,
         "threads": timing.threads,
         "device": timing.device,
+        "dtype": timing.dtype,
         "busy": timing.busy if timing.is_disturbed else 0,
     }

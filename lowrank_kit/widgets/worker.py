@@ -1,4 +1,4 @@
-"""One background thread for a board: the newest request first, chores when there is none."""
+"""One background thread a board: the newest request first, chores when there is none."""
 
 import logging
 import threading
@@ -10,29 +10,37 @@ Stop = Callable[[], bool]
 
 log = logging.getLogger(__name__)
 
+# Held during every step, so that boards of one kernel never run - or time anything - beside each other.
+TURN = threading.Lock()
+
 
 class Worker:
-    """Runs requests and chores one at a time, so that nothing is ever timed beside other work of its own.
+    """Runs requests and chores one at a time.
 
     A newer request stops the running one, which asks its `stop` between steps; a chore is an iterator that is
-    advanced one step at a time while there is no request. An exception is kept for :meth:`wait`, so that a bug in
-    the background is not lost.
+    advanced one step at a time while there is no request. An exception is logged, given to `on_fault`, and raised by
+    the next :meth:`wait`.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, on_fault: Callable[[Exception], None] = lambda fault: None) -> None:
         self._wake = threading.Condition()
+        self._on_fault = on_fault
         self._request: Callable[[Stop], None] | None = None
         self._chore: Iterator[object] | None = None
         self._generation = 0
         self._running: str | None = None
         self._closed = False
-        self._fault: BaseException | None = None
+        self._fault: Exception | None = None
         self._thread: threading.Thread | None = None
 
+    @property
+    def is_closed(self) -> bool:
+        return self._closed
+
     def submit(self, request: Callable[[Stop], None]) -> None:
-        """Run `request(stop)` soon; an older one that has not begun is dropped."""
+        """Run `request(stop)` soon; an older one that has not begun is dropped, and a fault before it forgotten."""
         with self._wake:
-            self._request = request
+            self._request, self._fault = request, None
             self._generation += 1
             self._start()
 
@@ -72,13 +80,12 @@ class Worker:
     def _loop(self) -> None:
         while (step := self._next()) is not None:
             try:
-                step()
+                with TURN:
+                    step()
             except StopIteration:
                 self._finish_chore()
             except Exception as fault:
-                log.exception("a board's background work failed")
-                self._fault = fault
-                self._finish_chore()
+                self._fail(fault)
 
     def _next(self) -> Callable[[], object] | None:
         with self._wake:
@@ -93,6 +100,13 @@ class Worker:
                 return lambda: request(lambda: self._generation != generation)
             self._running, steps = "chore", self._chore or iter(())
             return lambda: next(steps)
+
+    def _fail(self, fault: Exception) -> None:
+        log.error("a board's background work failed", exc_info=fault)
+        self._fault = fault
+        if self._running == "chore":
+            self._finish_chore()
+        self._on_fault(fault)
 
     def _finish_chore(self) -> None:
         with self._wake:

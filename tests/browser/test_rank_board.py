@@ -26,7 +26,8 @@ def page(request, browser, tmp_path_factory):
         page.faults, page.strangers = [], []
         page.on("pageerror", lambda fault: page.faults.append(str(fault)))
         page.on("request", lambda r: page.strangers.append(r.url) if _is_strange(r.url) else None)
-        page.wait_for_selector('.lrk-tile[data-kind="measured"] >> nth=1')
+        page.wait_for_selector(".lrk-tile")
+        measured(page)
         yield page
 
 
@@ -67,12 +68,15 @@ def test_the_numbers_while_dragging_are_those_of_the_tables(page):
         predicted = tables.predict(ranks)
         lines = page.locator(".lrk-tile").nth(2).inner_text().split("\n")
         assert lines[2] == f"{predicted:.1%}"
-        assert lines[4].startswith(f"± {100 * tables.prediction_error(predicted):.1f} points")
+        assert (
+            lines[4] == f"± {100 * tables.prediction_error(predicted):.1f} points in 9 of 10 similar plans (50 tried)"
+        )
         assert page.locator(".lrk-value").nth(0).inner_text() == f"{tables.n_params_at(ranks):,}"
-        spectrum = tables.spectra["fc1"]
+        # Above break-even, 42, the layer stays dense and nothing is cut.
+        spectrum, kept = tables.spectra["fc1"], rank if rank <= 42 else 64
         facts = page.locator(".lrk-facts").nth(0).inner_text()
-        assert f"keeps {spectrum.energy[rank - 1]:.1%} of the energy" in facts
-        assert f"error {spectrum.error(rank):.1%}" in facts
+        assert f"keeps {spectrum.energy[kept - 1]:.1%} of the energy" in facts
+        assert f"error {spectrum.error(kept):.1%}" in facts
 
 
 def test_the_budget_slider_sets_what_the_plan_says(page):
@@ -84,6 +88,53 @@ def test_the_budget_slider_sets_what_the_plan_says(page):
     measured(page)
     assert ranks(page) == {"fc1": 64, "fc2": 128, "head": 10} | kit.plan(model, budget=0.3).ranks
     assert shown(page) == expected(page)
+
+
+def test_the_budget_slider_climbs_by_keys(page):
+    budget = page.locator("input[type=range][data-layer=budget]")
+    budget.focus()
+    for key in ["PageDown"] * 5 + ["ArrowRight"] * 12:
+        page.keyboard.press(key)
+    assert 490 < int(budget.input_value()) - 12 < 530
+    measured(page)
+    assert shown(page) == expected(page)
+
+
+def test_a_budget_can_be_typed(page):
+    typed = page.locator(".lrk-budget input[type=number]")
+    typed.fill("40")
+    typed.press("Enter")
+    measured(page)
+    model, _ = kit.load(NAME)
+    assert ranks(page) == {"fc1": 64, "fc2": 128, "head": 10} | kit.plan(model, budget=0.4).ranks
+    typed.fill("0")
+    typed.press("Enter")
+    assert "100 %; got 0" in page.locator(".lrk-note").inner_text()
+
+
+def test_a_drag_that_comes_back_is_settled_too(page):
+    box = page.locator(SLIDER).bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] - 9, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.wait_for_timeout(100)
+    assert kind(page, 2) == "predicted"
+    page.mouse.move(box["x"] + box["width"] - 9, middle)
+    page.mouse.up()
+    measured(page)
+    assert ranks(page)["fc1"] == 64
+
+
+def test_a_time_is_never_shown_under_another_batch(page):
+    measured(page)
+    batch = page.get_by_role("combobox", name="batch")
+    batch.select_option("1")
+    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    assert kind(page, 3) == "waiting"
+    measured(page)
+    batch.select_option("32")
+    measured(page)
 
 
 def test_keys_move_a_slider_by_fine_and_coarse_steps(page):
@@ -135,6 +186,17 @@ def test_a_press_on_the_spectrum_sets_the_rank(page):
     assert 20 < ranks(page)["fc1"] < 44
 
 
+def test_a_right_click_or_a_press_from_elsewhere_sets_nothing(page):
+    box = page.locator(".lrk-chart svg").nth(0).bounding_box()
+    centre = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.click(*centre, button="right")
+    page.mouse.move(box["x"] + 5, box["y"] - 12)
+    page.mouse.down()
+    page.mouse.move(*centre)
+    page.mouse.up()
+    assert ranks(page) == {"fc1": 64, "fc2": 128, "head": 10}
+
+
 def test_the_plan_can_be_downloaded_and_read_back(page):
     page.focus(SLIDER)
     page.keyboard.press("PageDown")
@@ -163,7 +225,7 @@ def measured(page):
     """Until every number on the tiles is measured; what was done last has been painted by then."""
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
     page.wait_for_function(
-        "() => [2, 3].every((i) => document.querySelectorAll('.lrk-tile')[i].dataset.kind === 'measured')"
+        "() => [2, 3].every((i) => /measured|busy/.test(document.querySelectorAll('.lrk-tile')[i].dataset.kind))"
     )
 
 

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from lowrank_kit.measurement.cost import macs, n_params, positions, size_bytes
+from lowrank_kit.measurement.cost import layer_params, macs, n_params, positions, size_bytes
 from lowrank_kit.measurement.placement import inputs_for
 from lowrank_kit.models.surgery import compress
 
@@ -22,6 +22,32 @@ def counted(model, x):
     return total // 2
 
 
+class Moved(nn.Module):
+    """A layer that is handed its inputs with their axes moved, and hands its outputs back in theirs."""
+
+    def __init__(self, layer, there, back):
+        super().__init__()
+        self.layer, self.there, self.back = layer, there, back
+
+    def forward(self, x):
+        return self.back(self.layer(self.there(x)), len(x))
+
+
+def rows_in_the_batch(layer):
+    """Every position is a row of its own, as in a vision transformer's patches."""
+    return Moved(layer, lambda x: x.reshape(-1, x.shape[-1]), lambda y, n: y.reshape(n, -1, y.shape[-1]))
+
+
+def frames_in_the_batch(layer):
+    """Every frame of a film is an image of its own."""
+    return Moved(layer, lambda x: x.flatten(0, 1), lambda y, n: y.unflatten(0, (n, -1)))
+
+
+def positions_first(layer):
+    """Positions before the batch, as recurrent networks have them."""
+    return Moved(layer, lambda x: x.transpose(0, 1), lambda y, n: y.transpose(0, 1))
+
+
 NETWORKS = {
     "linear": (nn.Linear(12, 7), (12,)),
     "linear over positions": (nn.Linear(12, 7), (5, 6, 12)),
@@ -33,6 +59,9 @@ NETWORKS = {
     "conv circular": (nn.Conv2d(3, 8, 3, padding=1, padding_mode="circular"), (3, 11, 9)),
     "conv1d": (nn.Conv1d(3, 8, 5, stride=2), (3, 40)),
     "conv3d": (nn.Conv3d(2, 4, 3), (2, 6, 7, 8)),
+    "linear over rows in the batch": (rows_in_the_batch(nn.Linear(12, 7)), (5, 12)),
+    "conv over frames in the batch": (frames_in_the_batch(nn.Conv2d(3, 8, 3)), (4, 3, 11, 9)),
+    "linear over positions first": (positions_first(nn.Linear(12, 7)), (5, 12)),
 }
 
 
@@ -99,10 +128,26 @@ def test_parameters_and_bytes_by_hand():
     assert size_bytes(model) == 4 * (15 + 6) + 8 * 9 + 4 * 6 + 8  # running mean and variance, and a count of int64
 
 
+def test_layer_parameters_are_those_of_linear_and_convolution_layers_with_their_biases():
+    model = nn.Sequential(
+        nn.Embedding(9, 4),
+        nn.Linear(4, 3),
+        nn.LayerNorm(3),
+        nn.Conv1d(3, 2, 5, bias=False),
+        nn.Conv2d(4, 8, 3, groups=2),
+        nn.BatchNorm2d(8),
+        nn.Conv3d(2, 2, 2),
+        nn.ConvTranspose2d(2, 2, 2),
+        nn.LSTM(4, 4),
+    )
+    assert layer_params(model) == (12 + 3) + 30 + (8 * 2 * 9 + 8) + (2 * 2 * 8 + 2)
+    assert layer_params(nn.Sequential(nn.BatchNorm1d(4), nn.ReLU())) == 0
+
+
 def test_a_shared_parameter_counts_once():
     model = nn.Sequential(nn.Linear(5, 5, bias=False), nn.Linear(5, 5, bias=False))
     model[1].weight = model[0].weight
-    assert (n_params(model), size_bytes(model)) == (25, 100)
+    assert (n_params(model), size_bytes(model), layer_params(model)) == (25, 100, 25)
 
 
 def test_half_precision_is_half_the_bytes(cnn):

@@ -65,11 +65,20 @@ def test_at_least_five_rounds_whatever_the_budget(bench, budget):
     assert [len(t.raw_s) for t in latency(models, X, budget_s=budget, clock=clock)] == [FEWEST, FEWEST] == [5, 5]
 
 
-def test_stop_ends_it_between_rounds(bench):
+@pytest.mark.parametrize("rounds", [0, 1, 7])
+def test_stop_ends_it_between_rounds(bench, rounds):
     clock, _, models = bench
-    answers = iter([False, False, True])
+    answers = iter([False, False, *[False] * rounds, True])  # asked before either warm-up and before every round
     timings = latency(models, X, budget_s=1e9, clock=clock, stop=lambda: next(answers))
-    assert [len(t.raw_s) for t in timings] == [FEWEST + 2] * 2
+    assert [t.raw_s.tolist() for t in timings] == [[1 / 8] * rounds, [1 / 4] * rounds]
+
+
+def test_what_is_stopped_at_once_runs_nothing(bench):
+    clock, log, models = bench
+    timings = latency(models, X, budget_s=1e9, clock=clock, stop=lambda: True)
+    assert [len(t.raw_s) for t in timings] == [0, 0]
+    assert log == []
+    assert all(model.training for model in models)
 
 
 @pytest.mark.parametrize(("batch", "rows"), [(1, [0]), (3, [0, 1, 2]), (7, [0, 1, 2, 0, 1, 2, 0])])
@@ -120,19 +129,24 @@ class Times(NamedTuple):
 @pytest.mark.parametrize(
     ("machine", "own", "busy"),
     [
-        (Times(5, 0, 5), Times(5, 0, 0), 0.0),
-        (Times(5, 1, 4), Times(1, 1, 0), 0.4),
-        (Times(10, 0, 0), Times(1, 0, 0), 0.9),
-        (Times(1, 0, 2, 7), Times(1, 0, 0), 0.0),  # waiting for a disk takes no processor
-        (Times(5, 0, 5), Times(6, 0, 0), 0.0),
-        (Times(0, 0, 0), Times(0, 0, 0), 0.0),
+        (Times(5, 0, 5), 5, 0.0),
+        (Times(5, 1, 4), 2, 0.4),
+        (Times(10, 0, 0), 1, 0.9),
+        (Times(1, 0, 2, 7), 1, 0.0),  # waiting for a disk takes no processor
+        (Times(5, 0, 5), 6, 0.0),
+        (Times(0, 0, 0), 0, 0.0),
     ],
 )
-def test_what_other_processes_took_is_told(bench, monkeypatch, machine, own, busy):
+@pytest.mark.parametrize(("threads", "counter"), [(1, "thread_time"), (4, "process_time")])
+def test_what_other_work_took_is_told(bench, monkeypatch, machine, own, busy, threads, counter):
     clock, _, models = bench
-    machines, owns = (iter([Times(0, 0, 0), end]) for end in (machine, own))
+    machines, owns = iter([Times(0, 0, 0), machine]), iter([100.0, 100.0 + own])
+    other = {"thread_time": "process_time", "process_time": "thread_time"}[counter]
     monkeypatch.setattr(room.psutil, "cpu_times", lambda: next(machines))
-    monkeypatch.setattr(room.psutil.Process, "cpu_times", lambda self: next(owns))
+    monkeypatch.setattr(room.torch, "get_num_threads", lambda: threads)
+    # A lone thread's own time is all that is not other work: other threads of this process disturb it too.
+    monkeypatch.setattr(room.time, counter, lambda: next(owns))
+    monkeypatch.setattr(room.time, other, None)
     timing = latency(models[:1], X, budget_s=0, clock=clock)[0]
     assert timing.busy == pytest.approx(busy)
     assert timing.is_disturbed is (busy > 0.2)
@@ -147,6 +161,27 @@ def test_a_batch_of_nothing(mlp, vectors, batch):
 def test_networks_on_two_devices_are_not_timed_together(mlp, vectors):
     with pytest.raises(InputError, match=r"on one device only; got .*(cpu.*meta|meta.*cpu)"):
         latency([mlp, nn.Linear(12, 4, device="meta")], vectors.x)
+
+
+def test_a_device_that_answers_before_it_is_done_is_waited_for(bench, monkeypatch):
+    clock, log, models = bench
+    pending = []
+
+    def finish(device):
+        assert device == torch.device("meta")
+        # Every run has been waited for when the next begins, and what is waited for takes a second of its own.
+        clock.now += len(log) - len(pending)
+        pending[:] = log
+
+    monkeypatch.setattr(torch.accelerator, "synchronize", finish)
+    a, b = latency([model.to("meta") for model in models], X, budget_s=0, clock=clock)
+    assert (a.raw_s.tolist(), b.raw_s.tolist()) == ([1 + 1 / 8] * FEWEST, [1 + 1 / 4] * FEWEST)
+    assert a.device == "meta"
+
+
+def test_a_processor_is_not_waited_for(mlp, vectors, monkeypatch):
+    monkeypatch.setattr(torch.accelerator, "synchronize", None)
+    assert len(latency([mlp], vectors.x, budget_s=0)[0].raw_s) == FEWEST
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -41,4 +41,8 @@ def test_inputs_are_a_copy(mlp, vectors):
 
 def test_a_model_without_weights_is_float32_on_the_cpu():
     assert (weight_of(nn.ReLU()).dtype, weight_of(nn.ReLU()).device.type) == (torch.float32, "cpu")
-    assert device_name(torch.device("cpu"))
+
+
+def test_a_processor_is_named_and_any_other_device_is_not_taken_for_it():
+    assert device_name(torch.device("cpu")) not in ("", "cpu")
+    assert device_name(torch.device("meta")) == "meta"

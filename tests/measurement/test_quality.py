@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement.quality import batches, evaluating, logits, predictions
+from lowrank_kit.measurement.quality import Stopped, batches, evaluating, logits, logits_by_batch, predictions
 from lowrank_kit.records import Examples
 
 
@@ -22,6 +22,10 @@ class Answer(nn.Module):
         return self.make(x)
 
 
+def predictions_until(model, examples, stop):
+    return predictions(model, examples, stop=stop)
+
+
 def test_logits_are_the_models_whatever_the_batches(mlp, rng):
     x = rng.standard_normal((300, 12)).astype(np.float32)  # three batches
     with torch.inference_mode():
@@ -35,6 +39,41 @@ def test_batches_are_everything_in_order_and_small(n, shape):
     found = batches(x)
     assert [int(i) for batch in found for i in batch.reshape(len(batch), -1)[:, 0]] == [*range(n)]
     assert all(len(batch) <= 128 and (len(batch) == 1 or batch.size <= 2**21) for batch in found)
+
+
+def test_rows_come_by_batch_with_the_modes_put_back_between(mlp, rng):
+    x, parts = rng.standard_normal((300, 12)).astype(np.float32), []
+    mlp.train()[0].eval()
+    before = [m.training for m in mlp.modules()]
+    for scores in logits_by_batch(mlp, x):
+        parts.append(scores)
+        assert [m.training for m in mlp.modules()] == before
+        assert not torch.is_inference_mode_enabled()
+    assert [len(part) for part in parts] == [128, 128, 44]
+    np.testing.assert_array_equal(np.concatenate(parts), logits(mlp, x))
+
+
+@pytest.mark.parametrize("answers", [[True], [False, True], [False, False, True]])
+@pytest.mark.parametrize("ask", [lambda m, data, stop: logits(m, data.x, stop=stop), predictions_until])
+def test_it_stops_between_batches(mlp, rng, answers, ask):
+    many = Examples(rng.standard_normal((300, 12)).astype(np.float32), np.zeros(300, int))
+    batches_run, left = [], iter(answers)
+    mlp.register_forward_hook(lambda *_: batches_run.append(1))
+    mlp.train()[0].eval()
+    before = [m.training for m in mlp.modules()]
+    with pytest.raises(Stopped):
+        ask(mlp, many, lambda: next(left))
+    assert len(batches_run) == len(answers)
+    assert [m.training for m in mlp.modules()] == before
+    assert not torch.is_inference_mode_enabled()
+
+
+def test_what_is_not_stopped_is_whole(mlp, vectors):
+    np.testing.assert_array_equal(logits(mlp, vectors.x, stop=lambda: False), logits(mlp, vectors.x))
+
+
+def test_stopping_is_no_mistake_of_the_callers():
+    assert not issubclass(Stopped, InputError)
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16], ids=str)

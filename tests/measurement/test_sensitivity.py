@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.measurement import sensitivity as room
 from lowrank_kit.measurement.quality import logits
 from lowrank_kit.measurement.sensitivity import scores_by_rank
 from lowrank_kit.models.layers import matrix_shape
@@ -46,13 +47,20 @@ def network_of(request, source):
     return source() if callable(source) else request.getfixturevalue(source)
 
 
+def scores_of(*args):
+    """The scores alone, without the pauses between batches."""
+    return [scores for scores in scores_by_rank(*args) if scores is not None]
+
+
+@pytest.mark.parametrize("held", [room.HELD_BYTES, 0], ids=["held", "not held"])
 @pytest.mark.parametrize(("source", "examples", "layer"), CASES)
-def test_scores_are_those_of_the_cut_network(source, examples, layer, request, by_hand):
+def test_scores_are_those_of_the_cut_network(source, examples, layer, held, request, by_hand, monkeypatch):
+    monkeypatch.setattr(room, "HELD_BYTES", held)
     model = network_of(request, source).double()
     x = request.getfixturevalue(examples).x
     full = min(matrix_shape(model.get_submodule(layer)))
     ranks = [1, full, max(full // 2, 1), 2]
-    found = [*scores_by_rank(Factorisation(model), layer, ranks, x)]
+    found = scores_of(Factorisation(model), layer, ranks, x)
     assert len(found) == len(ranks)
     for rank, scores in zip(ranks, found, strict=True):
         cut = compress(model, by_hand(model, {layer: rank}), break_even_guard=False)
@@ -63,8 +71,42 @@ def test_many_batches_come_back_in_order(digits, digits_factorisation, by_hand):
     model, data = digits
     x = data.test.x
     assert len(x) > 128
-    (scores,) = scores_by_rank(digits_factorisation, "fc2", [5], x)
+    (scores,) = scores_of(digits_factorisation, "fc2", [5], x)
     np.testing.assert_allclose(scores, logits(compress(model, by_hand(model, {"fc2": 5})), x), atol=1e-4)
+
+
+class Counting(nn.Module):
+    """Passes on what it is given and counts how often."""
+
+    calls = 0
+
+    def forward(self, x):
+        self.calls += 1
+        return x
+
+
+@pytest.mark.parametrize(("held", "calls"), [(room.HELD_BYTES, 1 + 3), (0, 1 + 3 * 5)])
+def test_what_lies_before_the_layer_runs_once_unless_it_is_too_much_to_hold(mlp, rng, monkeypatch, held, calls):
+    monkeypatch.setattr(room, "HELD_BYTES", held)
+    first = Counting()
+    x = rng.standard_normal((300, 12)).astype(np.float32)  # three batches
+    scores_of(Factorisation(nn.Sequential(first, *mlp)), "3", range(1, 6), x)
+    assert first.calls == calls  # and once to see how much there is to hold
+
+
+def test_what_is_held_is_limited_by_all_the_batches_together(mlp, rng, monkeypatch):
+    x = rng.standard_normal((300, 12)).astype(np.float32)
+    for limit, calls in [(3 * 128 * 12 * 4, 1 + 3), (3 * 128 * 12 * 4 - 1, 1 + 3 * 2)]:
+        monkeypatch.setattr(room, "HELD_BYTES", limit)
+        first = Counting()
+        scores_of(Factorisation(nn.Sequential(first, *mlp)), "1", [1, 2], x)
+        assert first.calls == calls
+
+
+def test_other_work_may_go_first_between_batches(mlp, rng):
+    x = rng.standard_normal((300, 12)).astype(np.float32)
+    steps = [scores is None for scores in scores_by_rank(Factorisation(mlp), "2", [1, 2], x)]
+    assert steps == [True] * 3 + [*[True] * 3, False] * 2
 
 
 def hooks(model):
@@ -85,9 +127,11 @@ def test_nothing_is_left_behind(mlp, vectors, states, layer):
 def test_nothing_is_left_behind_when_closed_early(mlp, vectors, states):
     mlp.train()
     before = states(mlp)
-    running = scores_by_rank(Factorisation(mlp), "2", range(1, 5), vectors.x)
-    next(running)
-    running.close()
+    for steps in range(1, 7):
+        running = scores_by_rank(Factorisation(mlp), "2", range(1, 5), vectors.x)
+        for _ in range(steps):
+            next(running)
+        running.close()
     assert not hooks(mlp)
     assert states.same(before, states(mlp))
     assert not torch.is_inference_mode_enabled()
@@ -101,19 +145,35 @@ class Fails(nn.Module):
 def test_nothing_is_left_behind_when_the_network_fails(mlp, vectors):
     model = nn.Sequential(*mlp, Fails()).train()
     with pytest.raises(ArithmeticError):
-        next(scores_by_rank(Factorisation(model), "2", [1], vectors.x))
+        scores_of(Factorisation(model), "2", [1], vectors.x)
     assert not hooks(model)
     assert all(m.training for m in model.modules())
     assert not torch.is_inference_mode_enabled()
 
 
-def test_the_model_may_be_copied_and_used_between_ranks(mlp, vectors):
-    expected = logits(mlp, vectors.x)
-    for _ in scores_by_rank(Factorisation(mlp), "0", [1, 2], vectors.x):
-        np.testing.assert_array_equal(logits(copy.deepcopy(mlp), vectors.x), expected)
+@pytest.mark.parametrize("layer", ["0", "2", "4"])
+def test_the_model_may_be_copied_and_used_between_steps(mlp, rng, layer):
+    x = rng.standard_normal((300, 12)).astype(np.float32)
+    expected, cut = logits(mlp, x), scores_of(Factorisation(mlp), layer, [1, 2], x)
+    found = []
+    for scores in scores_by_rank(Factorisation(mlp), layer, [1, 2], x):
+        np.testing.assert_array_equal(logits(copy.deepcopy(mlp), x), expected)
+        np.testing.assert_array_equal(mlp(torch.from_numpy(x)).detach(), expected)
+        found += [] if scores is None else [scores]
+    np.testing.assert_array_equal(found, cut)
+
+
+def test_two_layers_may_be_cut_in_turn(mlp, vectors):
+    found, factorisation = {"0": [], "2": []}, Factorisation(mlp)
+    alone = {layer: scores_of(factorisation, layer, [1, 3], vectors.x) for layer in found}
+    for steps in zip(*(scores_by_rank(factorisation, layer, [1, 3], vectors.x) for layer in found), strict=True):
+        for layer, scores in zip(found, steps, strict=True):
+            found[layer] += [] if scores is None else [scores]
+    for layer, scores in found.items():
+        np.testing.assert_array_equal(scores, alone[layer])
 
 
 def test_a_network_without_class_scores_is_told(vectors):
     model = nn.Sequential(nn.Linear(12, 6), nn.Unflatten(1, (2, 3)))
     with pytest.raises(InputError, match=r"class scores \(n, classes\); it returned shape \(60, 2, 3\)"):
-        next(scores_by_rank(Factorisation(model), "0", [1], vectors.x))
+        scores_of(Factorisation(model), "0", [1], vectors.x)

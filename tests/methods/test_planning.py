@@ -6,10 +6,12 @@ from torch import nn
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.cost import macs
-from lowrank_kit.methods.allocation import ladder
+from lowrank_kit.measurement.measure import measure
+from lowrank_kit.methods.allocation import ladder, table_ladder
 from lowrank_kit.methods.planning import plan
+from lowrank_kit.methods.prediction import tabulate
 from lowrank_kit.models.inventory import factorable_layers, weights_hash
-from lowrank_kit.models.surgery import compress, spectra
+from lowrank_kit.models.surgery import Factorisation, compress, spectra
 from lowrank_kit.records import LayerPlan
 
 rules = pytest.mark.parametrize("rule", ["energy", "uniform"])
@@ -18,8 +20,18 @@ networks = pytest.mark.parametrize("name", ["mnist", "digits"])
 
 def params_of_layers(model):
     """Parameters of convolution and linear layers, which the budget is a share of."""
-    layers = (m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d)))
+    layers = (m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)))
     return sum(p.numel() for layer in layers for p in layer.parameters())
+
+
+def following(model, found, rule, head):
+    """The ranks of the ladder's next step, whatever the costs on it."""
+    planned = {k: s for k, s in spectra(model).items() if k != head}
+    steps = ladder(planned, rule, dict.fromkeys(planned, 1.0), params_of_layers(model))
+    full = {k: min(s.shape) for k, s in planned.items()}
+    step = steps.ranks.tolist().index([found.ranks.get(k, full[k]) for k in planned])
+    ranks = dict(zip(planned, steps.ranks[step + 1].tolist(), strict=True))
+    return {k: r for k, r in ranks.items() if r < full[k]}
 
 
 def share(model, ranks, cost, x, by_hand):
@@ -37,14 +49,61 @@ def test_a_budget_is_kept_and_used_up(name, rule, cost, budget, keep_head, reque
     found = plan(model, rule=rule, budget=budget, cost=cost, data=data, keep_head=keep_head)
     assert (found.rule, found.budget, found.cost, found.weights) == (rule, budget, cost, weights_hash(model))
     assert share(model, found.ranks, cost, data.test.x, by_hand) <= budget
-    # The next step of the ladder, whatever the costs on it, breaks the budget.
-    planned = {k: s for k, s in spectra(model).items() if k != "head" or not keep_head}
-    steps = ladder(planned, rule, dict.fromkeys(planned, 1.0))
-    full = {k: min(s.shape) for k, s in planned.items()}
-    step = steps.ranks.tolist().index([found.ranks.get(k, full[k]) for k in planned])
-    following = dict(zip(planned, steps.ranks[step + 1].tolist(), strict=True))
-    following = {k: r for k, r in following.items() if r < full[k]}
-    assert share(model, following, cost, data.test.x, by_hand) > budget
+    more = following(model, found, rule, "head" if keep_head else None)
+    assert share(model, more, cost, data.test.x, by_hand) > budget
+
+
+class Mixed(nn.Module):
+    """Besides two layers to plan, layers that a budget is a share of but that no plan can make smaller."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Linear(16, 4)  # registered first, run last
+        self.grouped = nn.Conv2d(3 * 8, 16, 3, padding=1, groups=2)
+        self.norm = nn.BatchNorm2d(16)
+        self.conv = nn.Conv2d(16, 16, 3, padding=1)
+        self.along = nn.Conv1d(16, 16, 3)
+        self.fc = nn.Linear(16, 16)
+
+    def forward(self, x):
+        x = torch.relu(self.norm(self.grouped(x.repeat_interleave(8, 1))))
+        x = torch.relu(self.conv(x)).mean(3)
+        return self.head(torch.relu(self.fc(self.along(x).mean(2))))
+
+
+@pytest.fixture
+def mixed():
+    torch.manual_seed(0)
+    return Mixed().eval()
+
+
+@rules
+@pytest.mark.parametrize("cost", ["params", "macs"])
+@pytest.mark.parametrize("budget", [0.6, 0.75, 0.95])
+def test_layers_that_cannot_be_factorised_are_part_of_the_budget(mixed, images, split, rule, cost, budget, by_hand):
+    data = split(images)
+    found = plan(mixed, rule=rule, budget=budget, cost=cost, data=data)
+    assert {*found.ranks} <= {"conv", "fc"}
+    assert share(mixed, found.ranks, cost, images.x, by_hand) <= budget
+    assert share(mixed, following(mixed, found, rule, "head"), cost, images.x, by_hand) > budget
+    # The board's tables have the same ladder, whose costs are those of the compressed network.
+    tables = tabulate(Factorisation(mixed), data, measure(mixed, data, latency_budget_s=0))
+    steps, dense = table_ladder(tables, rule, cost), {t.name: t.full_rank for t in tables.layers}
+    assert tables.plan(dense | steps.at(budget)).ranks == found.ranks
+    kept = steps.cost[steps.ranks.tolist().index([*steps.at(budget).values()])]
+    assert kept == pytest.approx(share(mixed, found.ranks, cost, images.x, by_hand), rel=1e-12)
+
+
+@pytest.mark.parametrize("cost", ["params", "macs"])
+def test_a_budget_below_what_cannot_be_factorised_is_out_of_reach(mixed, images, cost):
+    with pytest.raises(InputError, match=r"`budget` must be at least 0\.\d+ for this network"):
+        plan(mixed, budget=0.2, cost=cost, data=images)
+
+
+def test_the_head_is_the_layer_that_is_run_last_where_there_are_data_to_run(mixed, images):
+    assert "head" not in plan(mixed, budget=0.6, data=images).ranks
+    assert "fc" in plan(mixed, budget=0.6, data=images).ranks
+    assert "fc" not in plan(mixed, budget=0.6).ranks
 
 
 @rules

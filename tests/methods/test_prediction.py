@@ -8,15 +8,19 @@ from torch import nn
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.measure import measure
-from lowrank_kit.measurement.quality import predictions
+from lowrank_kit.measurement.quality import batches, predictions
 from lowrank_kit.methods.prediction import measure_drops, random_ranks, tabulate, try_plans
 from lowrank_kit.models.surgery import Factorisation, compress
 from lowrank_kit.records import Data
 
 
+def tabulated(factorisation, data):
+    return tabulate(factorisation, data, measure(factorisation.model, data, latency_budget_s=0))
+
+
 @pytest.fixture(scope="module")
 def estimated(digits_factorisation, digits):
-    return tabulate(digits_factorisation, digits[1])
+    return tabulated(digits_factorisation, digits[1])
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +65,27 @@ def test_prediction_error_is_unknown_before_plans_were_tried(estimated, measured
 
 def test_a_network_without_layers_has_no_tables(digits):
     with pytest.raises(InputError, match=r"`model` must have an nn\.Linear or nn\.Conv2d to factorise; it has none"):
-        tabulate(Factorisation(nn.Sequential(nn.ReLU())), digits[1])
+        tabulated(Factorisation(nn.Sequential(nn.ReLU())), digits[1])
+
+
+def test_the_head_is_the_layer_that_is_run_last(vectors, split):
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.out, self.spare, self.middle, self.into = (
+                nn.Linear(n, m) for n, m in [(8, 4), (8, 8), (8, 8), (12, 8)]
+            )
+
+        def forward(self, x):
+            return self.out(self.middle(self.into(x)))
+
+    found = tabulated(Factorisation(Backwards()), split(vectors))
+    assert {t.name: (t.is_head, t.positions) for t in found.layers} == {
+        "out": (True, 1),
+        "spare": (False, 0),
+        "middle": (False, 1),
+        "into": (False, 1),
+    }
 
 
 # measured drops
@@ -101,9 +125,25 @@ def test_layers_become_measured_one_after_another(estimated, digits_factorisatio
     assert [state for state in dict.fromkeys(seen) if any(state)] == order
 
 
+def test_no_step_is_longer_than_a_batch(estimated, digits_factorisation, digits):
+    head, batches_run, steps = digits_factorisation.layers["head"], [], []
+    running = measure_drops(estimated, digits_factorisation, digits[1], points=2)
+    next(running)  # the dense network is run first
+    hook = head.register_forward_hook(lambda _, inputs, output: batches_run.append(len(output)))
+    try:
+        for tables in running:  # noqa: B007 (the last ones are looked at)
+            steps.append(len(batches_run) - sum(steps))
+    finally:
+        hook.remove()
+    assert all(t.measured.any() for t in tables.layers)
+    assert {*steps} == {0, 1}
+    assert max(batches_run) <= 128
+    assert sum(batches_run) == 3 * 2 * len(digits[1].validation)  # three layers at two ranks
+
+
 def test_without_points_every_rank_that_saves_is_measured(vectors, split, mlp):
     factorisation, data = Factorisation(mlp), split(vectors)
-    *_, tables = measure_drops(tabulate(factorisation, data), factorisation, data)
+    *_, tables = measure_drops(tabulated(factorisation, data), factorisation, data)
     for table in tables.layers:
         assert np.flatnonzero(table.measured).tolist() == [*range(table.break_even_rank)]
 
@@ -142,9 +182,18 @@ def test_observed_is_the_accuracy_of_the_plan_on_test(tried, measured, digits):
         assert last.observed[i] == measure(compress(model, plan), data, latency_budget_s=0).accuracy
 
 
-def test_every_step_knows_one_plan_more(tried):
-    assert [len(t.predicted) for t in tried] == [len(t.observed) for t in tried] == [*range(1, 21)]
-    assert tried[0].prediction_error(0.9) == abs(tried[0].predicted[0] - tried[0].observed[0])
+def test_plans_become_known_one_after_another(tried, digits):
+    known = [len(t.predicted) for t in tried]
+    assert known == [len(t.observed) for t in tried] == sorted(known)
+    assert [*dict.fromkeys(known)] == [*range(21)]
+    a_plan = len(batches(digits[1].test.x)) + 1
+    assert len(known) == 20 * a_plan > 40
+    assert known[a_plan - 2 : a_plan] == [0, 1]
+
+
+def test_prediction_error_is_unknown_until_fifteen_plans_were_tried(tried):
+    for tables in tried:
+        assert (tables.prediction_error(0.9) is None) is (len(tables.predicted) < 15)
 
 
 def test_predictions_are_within_their_stated_error_for_most_plans(tried, digits_factorisation, digits):
@@ -157,6 +206,8 @@ def test_predictions_are_within_their_stated_error_for_most_plans(tried, digits_
 
 
 def test_trying_again_starts_afresh(tried, digits_factorisation, digits):
-    first = next(try_plans(tried[-1], digits_factorisation, digits[1]))
-    assert len(first.predicted) == 1
-    assert first.observed[0] == tried[0].observed[0]
+    again = try_plans(tried[-1], digits_factorisation, digits[1])
+    start = next(again)
+    assert len(start.predicted) == len(start.observed) == 0
+    first = next(tables for tables in again if len(tables.predicted))
+    assert first.observed.tolist() == tried[-1].observed[:1].tolist()

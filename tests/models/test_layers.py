@@ -114,6 +114,21 @@ def test_mode_is_kept(training, by_hand):
     assert {m.training for m in found.modules()} == {training}
 
 
+@biases
+@pytest.mark.parametrize("build", [nn.Linear, lambda *n, bias: nn.Conv2d(*n, 3, bias=bias)], ids=["linear", "conv"])
+@pytest.mark.parametrize("weight", [True, False])
+@pytest.mark.parametrize("offset", [True, False])
+def test_frozen_parameters_stay_frozen_and_others_are_trained(build, bias, weight, offset, by_hand):
+    layer = build(4, 6, bias=bias)
+    layer.weight.requires_grad_(weight)
+    if bias:
+        layer.bias.requires_grad_(offset)
+    found = in_factors(layer, by_hand, 2)
+    expected = {"reduce.weight": weight, "expand.weight": weight, **({"expand.bias": offset} if bias else {})}
+    assert {name: p.requires_grad for name, p in found.named_parameters()} == expected
+    assert all(p.is_leaf for p in found.parameters())
+
+
 @pytest.mark.parametrize(
     ("layer", "shape"), [(nn.Linear(5, 3), (3, 5)), (nn.Conv2d(2, 7, (3, 4)), (7, 24)), (nn.Conv2d(2, 7, 1), (7, 2))]
 )

@@ -84,6 +84,36 @@ def test_the_trap_works(tmp_path):
     assert (tmp_path / "sprung").exists()
 
 
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_safetensors_file_that_begins_like_a_pickle_is_read(tmp_path, protocol):
+    path, length = tmp_path / "model.safetensors", 256 * protocol + 128  # 80 02 ..., 80 03 ..., in the file
+    written, model = network(), network()
+    if length < 700:  # the header of all tensors would be longer
+        written, model = nn.Linear(6, 5), nn.Linear(6, 5)
+    tensors = written.state_dict()
+    for padding in range(length):
+        save_file(tensors, path, metadata={"padding": "x" * padding})
+        if int.from_bytes(path.read_bytes()[:8], "little") == length:
+            break
+    assert path.read_bytes()[:2] == bytes([0x80, protocol])
+    load_weights(model, path)
+    assert all(torch.equal(model.state_dict()[k], v) for k, v in tensors.items())
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_a_pickle_with_a_brace_in_the_ninth_byte_is_never_opened(tmp_path, protocol, states):
+    path, sprung = tmp_path / "model.pt", tmp_path / "sprung"
+    trap = pickle.dumps(Trap(sprung), protocol=protocol)
+    body = trap[2 + 9 * (protocol >= 4) :]  # without the frame, which later protocols may leave out
+    path.write_bytes(bytes([0x80, protocol]) + b"U\x05    {0" + body)  # a string, dropped at once
+    assert path.read_bytes()[8:9] == b"{"
+    pickle.loads(path.read_bytes())
+    assert sprung.exists()
+    sprung.unlink()
+    assert_refused(path, "must be a whole safetensors file", states)
+    assert not sprung.exists()
+
+
 @pytest.mark.parametrize("left", [0, 3, 8, 100, -1])
 def test_a_truncated_file(saved, left, states):
     saved.write_bytes(saved.read_bytes()[:left])

@@ -239,6 +239,24 @@ def test_the_head_is_the_last_factorable_layer(mlp, residual):
     assert (head_of(mlp), head_of(residual), head_of(nn.ReLU())) == ("4", "head", None)
 
 
+class HeadFirst(nn.Module):
+    """Registered the other way round than it is run."""
+
+    def __init__(self):
+        super().__init__()
+        self.head, self.body, self.grouped = nn.Linear(8, 4), nn.Linear(12, 8), nn.Conv1d(2, 2, 1, groups=2)
+
+    def forward(self, x):
+        return self.head(torch.relu(self.body(x)))
+
+
+def test_the_head_is_the_layer_that_is_run_last_where_the_order_is_known():
+    model = HeadFirst()
+    assert head_of(model) == head_of(model, []) == "body"
+    assert head_of(model, ["body", "head"]) == head_of(model, {"body": 1, "head": 1, "grouped": 9}) == "head"
+    assert head_of(model, ["grouped", "gone"]) == "body"
+
+
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
 def test_the_hash_is_of_values_not_of_layout(residual, layout):
     before = weights_hash(residual)
@@ -255,6 +273,35 @@ def test_the_hash_tells_weights_names_and_types_apart(mlp):
     with torch.no_grad():
         mlp[2].weight[3, 3] += 1e-6
     assert weights_hash(mlp) != before
+
+
+TENSORS = ["conv1.weight", "conv1.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.num_batches_tracked"]
+
+
+@pytest.mark.parametrize("name", [*TENSORS, "head.bias"])
+def test_the_hash_is_of_all_that_the_network_computes_with(residual, by_hand, name):
+    before, plan = weights_hash(residual), by_hand(residual, {"conv1": 2})
+    with torch.no_grad():
+        residual.state_dict()[name].add_(1)
+    assert weights_hash(residual) != before
+    with pytest.raises(InputError, match=r"`plan` must be made for this model's weights.*Plan again with this model"):
+        compress(residual, plan)
+
+
+class Counted(nn.Linear):
+    """Saves, beside its tensors, a word."""
+
+    def get_extra_state(self):
+        return "a word"
+
+    def set_extra_state(self, state):
+        assert state == "a word"
+
+
+def test_a_network_that_saves_more_than_tensors_has_a_hash(by_hand):
+    model = nn.Sequential(Counted(9, 9), nn.Linear(9, 9))
+    assert "0._extra_state" in model.state_dict()
+    assert isinstance(compress(model, by_hand(model, {"1": 2}))[1], nn.Sequential)
 
 
 @pytest.mark.parametrize("network", ["mlp", "cnn", "residual"], indirect=True)

@@ -54,6 +54,27 @@ def test_take_keeps_pairs_together():
     assert (part.x.tolist(), part.y.tolist()) == ([5, 0], [1, 0])
 
 
+def test_the_fingerprint_is_of_what_the_model_is_judged_on():
+    whole = labelled((4, 4))
+    part, rest = whole.take(slice(0, 3)), whole.take(slice(3, 8))
+    found = Data("mine", part, rest)
+    assert found.fingerprint.startswith("sha256:")
+    assert len(found.fingerprint) == len("sha256:") + 64
+    backwards = Examples(part.x[::-1].copy()[::-1], part.y)  # the same values, laid out otherwise
+    for same in (Data("yours", part, rest), Data("mine", part, rest, train=whole), Data("mine", backwards, rest)):
+        assert same.fingerprint == found.fingerprint
+    others = (
+        Data("mine", rest, part),
+        Data("mine", Examples(part.x + 1, part.y), rest),
+        Data("mine", Examples(part.x, part.y + 1), rest),
+        Data("mine", part, Examples(rest.x + 1, rest.y)),
+        Data("mine", part, Examples(rest.x, rest.y + 1)),
+        Data("mine", part, Examples(rest.x.astype(np.float64), rest.y)),
+        Data("mine", Examples(part.x[:, None], part.y), rest),
+    )
+    assert len({found.fingerprint, *(other.fingerprint for other in others)}) == 8
+
+
 def test_repr_tells_the_sizes():
     two, three = labelled((2,)), labelled((3,))
     assert repr(Data("mine", two, three)) == "Data(mine: 2 validation, 3 test)"

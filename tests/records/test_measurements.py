@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.records import Measurement, Timing
+from lowrank_kit.records import Change, Measurement, Timing
 
 Z = 1.959963984540054
 
@@ -50,6 +50,12 @@ def test_change_by_hand():
     assert (change.value, change.n_examples) == (-0.06, n)
     assert (change.low, change.high) == pytest.approx((up - down - half, up - down + half))
     assert (change.low, change.high) == pytest.approx((-0.129809, 0.012162), abs=1e-6)
+
+
+def test_a_change_says_its_interval_and_that_it_is_paired():
+    new, old = paired(both=80, gained=3, lost=9, neither=8)
+    assert str(new.change(old)) == "-6.0 points [-13.0, +1.2], n = 100, paired"
+    assert str(Change(0.0, -0.02, 0.02, 7)) == "+0.0 points [-2.0, +2.0], n = 7, paired"
 
 
 def test_change_turns_its_sign_with_the_order():

@@ -40,6 +40,17 @@ def test_error_and_energy_say_the_same(found):
         assert s.error(rank) ** 2 == pytest.approx(1 - kept, abs=1e-12)
 
 
+@given(values)
+def test_errors_are_the_error_at_every_rank(found):
+    s = spectrum(found)
+    assert s.errors.tolist() == [s.error(rank) for rank in range(1, len(found) + 1)]
+    assert (np.diff(s.errors) <= 0).all()
+    assert s.errors[-1] == 0
+    scaled = found / max(found[0], 1e-300)
+    norms = [np.linalg.norm(scaled[rank:]) for rank in range(1, len(found) + 1)]
+    np.testing.assert_allclose(s.errors * np.linalg.norm(scaled), norms, rtol=1e-12, atol=1e-150)
+
+
 @given(values, st.floats(0.001, 1))
 def test_rank_for_energy_is_the_smallest_that_keeps_it(found, energy):
     s = spectrum(found)
@@ -87,6 +98,7 @@ def test_rank_one_by_hand():
 def test_zero_matrix():
     s = spectrum(np.zeros(4))
     assert s.energy.tolist() == [1, 1, 1, 1]
+    assert s.errors.tolist() == [0, 0, 0, 0]
     assert (s.error(1), s.stable_rank, s.effective_rank, s.rank_for_energy(1.0)) == (0, 0, 0, 1)
 
 

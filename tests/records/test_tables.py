@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 
 from lowrank_kit.files import read_arrays, write_arrays
-from lowrank_kit.measurement.cost import macs, n_params
+from lowrank_kit.measurement.cost import layer_params, macs, n_params
+from lowrank_kit.measurement.measure import measure
 from lowrank_kit.methods.prediction import tabulate
+from lowrank_kit.models.inventory import weights_hash
 from lowrank_kit.models.surgery import Factorisation
 from lowrank_kit.records import LayerTable, RankTables
 
@@ -21,18 +23,22 @@ def network(request, split):
     return request.getfixturevalue(request.param), split(examples)
 
 
+def tabulated(model, data):
+    return tabulate(Factorisation(model), data, measure(model, data, latency_budget_s=0))
+
+
 def table(drop, *, rank=3, shape=(3, 30), **kwargs):
-    return LayerTable("fc", shape, 1, False, np.arange(rank, 0, -1.0), np.array(drop), np.ones(rank, bool), **kwargs)
+    return LayerTable("fc", shape, 1, np.arange(rank, 0, -1.0), np.array(drop), np.ones(rank, bool), **kwargs)
 
 
 def tables(*layers, accuracy=0.9, **kwargs):
-    return RankTables("net", "sha256:0", layers, 1000, 5000, 4, accuracy, 50, **kwargs)
+    return RankTables("net", "sha256:0", "sha256:1", layers, 1000, 900, 5000, 4, accuracy, 50, **kwargs)
 
 
 def test_costs_equal_those_of_the_compressed_network(network, rng):
     model, data = network
     factorisation = Factorisation(model)
-    found = tabulate(factorisation, data)
+    found = tabulated(model, data)
     for _ in range(12):
         ranks = {t.name: int(rng.integers(1, t.full_rank + 1)) for t in found.layers}
         small = factorisation.compress(found.plan(ranks))
@@ -41,21 +47,29 @@ def test_costs_equal_those_of_the_compressed_network(network, rng):
 
 
 def test_full_rank_costs_what_dense_costs(network):
-    found = tabulate(Factorisation(network[0]), network[1])
+    found = tabulated(*network)
     full = {t.name: t.full_rank for t in found.layers}
     assert found.n_params_at(full) == found.n_params == n_params(network[0])
     assert found.macs_at(full) == found.macs == macs(network[0], network[1].test.x)
     assert found.predict(full) == found.accuracy
 
 
+def test_tables_name_the_weights_and_the_data_they_belong_to(network):
+    model, data = network
+    found = tabulated(model, data)
+    assert (found.weights, found.data, found.recorded) == (weights_hash(model), data.fingerprint, "")
+    assert found.layer_params == layer_params(model) <= found.n_params
+
+
 def test_arrays_there_and_back(network, tmp_path):
-    there = replace(tabulate(Factorisation(network[0]), network[1]), predicted=np.ones(3), observed=np.zeros(3))
+    there = replace(tabulated(*network), recorded="a day, a machine", predicted=np.ones(3), observed=np.zeros(3))
     write_arrays(tmp_path / "t", *there.to_arrays())
     back = RankTables.from_arrays(*read_arrays(tmp_path / "t"))
     assert back.to_arrays()[0] == there.to_arrays()[0]
+    assert (back.data, back.layer_params, back.recorded) == (there.data, there.layer_params, "a day, a machine")
     for one, other in zip(back.layers, there.layers, strict=True):
-        assert (one.name, one.shape, one.positions, one.bias, one.is_head) == (
-            other.name, other.shape, other.positions, other.bias, other.is_head,
+        assert (one.name, one.shape, one.positions, one.is_head) == (
+            other.name, other.shape, other.positions, other.is_head,
         )  # fmt: skip
         assert one.measured.dtype == bool
         for part in ("values", "drop", "measured"):
@@ -85,8 +99,12 @@ def test_a_network_worse_than_chance_is_predicted_no_better_than_it_is():
     assert tables(table([0.1, 0, 0]), accuracy=0.2).predict({"fc": 1}) == 0.2
 
 
-def test_prediction_error_is_unknown_until_plans_were_tried():
-    assert tables(table([0.1, 0, 0])).prediction_error(0.9) is None
+@pytest.mark.parametrize("n", [0, 1, 14])
+def test_prediction_error_is_unknown_until_fifteen_plans_were_tried(n):
+    few = tables(table([0.1, 0, 0]), predicted=np.full(n, 0.9), observed=np.full(n, 0.8))
+    assert few.prediction_error(0.9) is None
+    enough = replace(few, predicted=np.full(15, 0.9), observed=np.full(15, 0.8))
+    assert enough.prediction_error(0.1) == pytest.approx(0.1)
 
 
 def test_prediction_error_is_that_of_plans_predicted_alike():

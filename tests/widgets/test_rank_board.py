@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -104,9 +105,9 @@ def test_a_slider_that_is_dragged_measures_nothing_until_it_is_let_go(board, mon
     monkeypatch.setattr(board._worker, "submit", asked.append)
     hand = {"rule": "hand", "budget": None, "cost": None}
     board.setting = {"ranks": [9, 128, 10], "final": False, **hand}
-    assert not asked and json.loads(board.plan_json)["layers"]["fc1"]["rank"] == 9
+    assert not asked
     board.setting = {"ranks": [9, 128, 10], "final": True, **hand}
-    assert len(asked) == 1
+    assert len(asked) == 1 and json.loads(board.plan_json)["layers"]["fc1"]["rank"] == 9
 
 
 def test_a_view_is_sent_the_tables_and_the_network_is_loaded_behind_its_first_picture(board, monkeypatch):
@@ -144,6 +145,71 @@ def test_stored_tables_serve_only_the_weights_they_were_made_for():
     other.close()
 
 
+def test_stored_tables_serve_only_the_data_they_were_made_for():
+    model, data = kit.load("digits-mlp")
+    mirrored = kit.Examples(data.test.x[:, ::-1].copy(), data.test.y)
+    board = RankBoard(model, replace(data, test=mirrored))
+    assert not board.tables.recorded
+    assert board.tables.accuracy == kit.measure(model, mirrored, latency_budget_s=0).accuracy < 0.9
+    board.close()
+
+
+def test_stored_tables_serve_only_the_biases_they_were_made_for():
+    model, data = kit.load("digits-mlp")
+    with torch.no_grad():
+        model.fc1.bias.add_(1)
+    board = RankBoard(model, data)
+    assert not board.tables.recorded
+    board.close()
+
+
+def test_what_goes_wrong_behind_the_board_is_told_and_raised(board, monkeypatch):
+    def broken(self, plan, batch, stop):
+        raise InputError("the sentence.")
+        yield
+
+    monkeypatch.setattr(bench.Bench, "trial", broken)
+    board.set_rank("fc1", 9)
+    with pytest.raises(InputError, match="the sentence"):
+        board.wait()
+    assert board.fault == "the sentence."
+    monkeypatch.undo()
+    monkeypatch.setattr(bench, "LATENCY_BUDGET_S", 0)
+    board.set_rank("fc1", 10)
+    board.wait()
+    assert board.fault == ""
+
+
+def test_a_bug_is_never_shown_as_the_users_mistake(board, monkeypatch):
+    monkeypatch.setattr(bench.Bench, "trial", lambda *_: 1 / 0)
+    board.set_rank("fc1", 9)
+    with pytest.raises(ZeroDivisionError):
+        board.wait()
+    assert board.fault == "ZeroDivisionError: see the kernel's log."
+
+
+def test_a_closed_board_says_so(board):
+    board.close()
+    with pytest.raises(InputError, match="the board is closed"):
+        board.set_rank("fc1", 9)
+
+
+def test_asking_for_the_record_measures_once(board, monkeypatch):
+    begun, trial = [], bench.Bench.trial
+    monkeypatch.setattr(bench.Bench, "trial", lambda *arguments: begun.append(1) or trial(*arguments))
+    board.set_rank("fc1", 9)
+    assert board.record.timing is not None and board.dense.timing is not None
+    assert len(begun) == 1
+
+
+def test_another_batch_is_timed_anew(board):
+    board.set_rank("fc1", 9)
+    assert board.record.timing.batch == 32
+    board.batch = 1
+    assert board.record.timing.batch == 1
+    assert board.finding["latency"]["batch"] == 1
+
+
 def test_its_text_is_the_same_in_every_run(board):
     assert repr(board) == "RankBoard(digits-mlp: 3 layers, 100% of the parameters kept)"
 
@@ -160,10 +226,11 @@ def test_it_shows_a_live_view_and_a_still_picture(board, monkeypatch):
     board._ipython_display_()
     board.set_rank("fc1", 9)
     board.wait()
-    live, empty, still = shown
+    live, first, last = shown
     assert "application/vnd.jupyter.widget-view+json" in live and live["text/plain"].startswith("RankBoard(")
-    assert empty["text/html"] == '<figure class="lrk-still"></figure>'
-    assert 'src="data:image/png;base64,' in still["text/html"]
+    assert "<li>fc1: rank 64 of 64</li>" in first["text/html"]
+    assert 'src="data:image/png;base64,' in last["text/html"]
+    assert all(f'id="{board.still_id}"' in output["text/html"] for output in (first, last))
 
 
 @pytest.mark.parametrize(

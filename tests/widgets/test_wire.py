@@ -4,7 +4,7 @@ import pytest
 from lowrank_kit.files import read_arrays, shipped
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
 from lowrank_kit.records import Measurement, RankTables, Timing
-from lowrank_kit.widgets.wire import BUDGETS, finding_words, tables_message
+from lowrank_kit.widgets.wire import BUDGETS, curves_message, finding_words, tables_message
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +35,12 @@ def test_every_position_of_the_budget_slider_is_what_the_rule_gives(tables, rule
     for thousandth in range(int(np.ceil(1000 * budget["cheapest"])), 1001, 37):
         ranks = dict(zip(budget["layers"], table[thousandth].astype(int).tolist(), strict=True))
         assert ranks == ladder.at(thousandth / 1000)
+
+
+def test_better_curves_travel_without_what_does_not_change(tables):
+    message, buffers = curves_message(tables)
+    assert set(message["arrays"]) == {"drop", "measured", "predicted", "observed"}
+    assert sum(map(len, buffers)) < sum(map(len, tables_message(tables)[1])) / 10
 
 
 def test_a_board_travels_in_under_40_kilobytes_of_code():

@@ -77,6 +77,43 @@ def test_a_bug_in_the_background_is_raised_once_by_wait_and_the_worker_lives_on(
     assert worker.wait(5) and done
 
 
+def test_two_workers_never_run_beside_each_other(worker):
+    other, inside, most = Worker(), [], []
+
+    def step(stop):
+        inside.append(1)
+        most.append(len(inside))
+        threading.Event().wait(0.01)
+        inside.pop()
+
+    for _ in range(5):
+        worker.submit(step)
+        other.submit(step)
+        assert worker.wait(5) and other.wait(5)
+    other.close()
+    assert set(most) == {1}
+
+
+def test_a_fault_in_a_request_leaves_the_chore_running(worker):
+    faults = []
+    told = Worker(faults.append)
+    go_on = threading.Event()
+
+    def chores():
+        for _ in range(3):
+            go_on.wait(5)
+            yield
+
+    told.chore(chores())
+    told.submit(lambda stop: 1 / 0)
+    go_on.set()
+    with pytest.raises(ZeroDivisionError):
+        told.wait(5)
+    assert told.wait(5, chores=True)
+    assert [type(fault) for fault in faults] == [ZeroDivisionError]
+    told.close()
+
+
 def test_nothing_runs_after_close(worker):
     worker.close()
     done = []

@@ -32,15 +32,18 @@ function numbers(language) {
     const formatter = new Intl.NumberFormat(language, options);
     return (value) => formatter.format(value);
   };
-  const points = format({ minimumFractionDigits: 1, maximumFractionDigits: 1, signDisplay: "exceptZero" });
+  const signed = { maximumFractionDigits: 1, signDisplay: "exceptZero" };
+  const minus = (form) => (fraction) => form(100 * fraction).replace("-", "−");
   return {
     whole: format({ maximumFractionDigits: 0 }),
     compact: format({ notation: "compact", maximumSignificantDigits: 3 }),
+    one: format({ minimumFractionDigits: 1, maximumFractionDigits: 1 }),
     two: format({ maximumSignificantDigits: 2 }),
     three: format({ maximumSignificantDigits: 3 }),
     percent: format({ style: "percent", maximumFractionDigits: 0 }),
     percent1: format({ style: "percent", minimumFractionDigits: 1, maximumFractionDigits: 1 }),
-    points: (fraction) => points(100 * fraction).replace("-", "−"),
+    points: minus(format({ ...signed, minimumFractionDigits: 1 })),
+    wholePoints: minus(format(signed)),
   };
 }
 
@@ -54,11 +57,11 @@ function oncePerFrame(paint) {
 
 const linear = ([from, to], [start, end]) => (value) => start + ((value - from) / (to - from || 1)) * (end - start);
 
-/* Powers of ten inside [low, high], for a log axis. */
-function decades(low, high) {
-  const ticks = [];
-  for (let e = Math.ceil(Math.log10(low) - 1e-9); e <= Math.log10(high) + 1e-9; e++) ticks.push(10 ** e);
-  return ticks;
+/* 1, 2 and 5 times the powers of ten inside [low, high], for a log axis; the powers alone where they are many. */
+function ticks(low, high) {
+  const found = [], steps = Math.log10(high / low) > 3 ? [1] : [1, 2, 5];
+  for (let e = Math.floor(Math.log10(low)); e <= Math.log10(high); e++) found.push(...steps.map((step) => step * 10 ** e));
+  return found.filter((v) => v >= low && v <= high);
 }
 
 /* Arrays of doubles out of a message's buffers; a copy, since a buffer need not be aligned. */
