@@ -95,9 +95,10 @@ def _elapsed(clock: Clock, device: torch.device) -> Callable[[nn.Module, torch.T
 
 def _cuda_elapsed(model: nn.Module, inputs: torch.Tensor) -> float:
     start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    start.record()
-    model(inputs)
-    end.record()
+    with torch.cuda.device(inputs.device):
+        start.record()
+        model(inputs)
+        end.record()
     end.synchronize()
     return start.elapsed_time(end) / 1e3
 
