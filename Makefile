@@ -5,7 +5,8 @@ PIP_FLAGS ?=
 FLAGS ?=
 
 BIN := .venv/bin
-PIP := $(BIN)/python -m pip install --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
+PIP = @echo "Installing into .venv, once; this can take some minutes."; \
+  $(BIN)/python -m pip install --quiet --disable-pip-version-check $(PIP_FLAGS) -c constraints.txt
 AGAIN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level ERROR \
   --ExecutePreprocessor.store_widget_state=False --ExecutePreprocessor.record_timing=False \
   --ClearMetadataPreprocessor.enabled=True --ClearMetadataPreprocessor.clear_cell_metadata=False \

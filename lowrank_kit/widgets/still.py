@@ -36,7 +36,9 @@ class Still:
         """The board as it is now; matplotlib is imported here, after everything a hand waits for."""
         from lowrank_kit.plots.board import plot_board
 
-        png, size = plot_board(tables, ranks, measured, dense, language=language)._repr_png_()
+        picture = plot_board(tables, ranks, measured, dense, language=language)
+        png, size = picture._repr_png_()
+        picture.clear()  # a figure is full of cycles: without this each one stays, 8 MB of it, until much later
         source = f"data:image/png;base64,{b64encode(png).decode()}"
         self._html = self._figure(f'<img src="{source}" width="{size["width"]}" alt="{escape(size["alt"])}">')
         if self._shown:
