@@ -68,9 +68,7 @@ def test_the_numbers_while_dragging_are_those_of_the_tables(page):
         predicted = tables.predict(ranks)
         lines = page.locator(".lrk-tile").nth(2).inner_text().split("\n")
         assert lines[2] == f"{predicted:.1%}"
-        assert (
-            lines[4] == f"± {100 * tables.prediction_error(predicted):.1f} points in 9 of 10 similar plans (50 tried)"
-        )
+        assert lines[4] == f"± {100 * tables.prediction_error(predicted):.1f} in 9 of 10 similar plans (50 tried)"
         assert page.locator(".lrk-value").nth(0).inner_text() == f"{tables.n_params_at(ranks):,}"
         # Above break-even, 42, the layer stays dense and nothing is cut.
         spectrum, kept = tables.spectra["fc1"], rank if rank <= 42 else 64
