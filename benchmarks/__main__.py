@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.figures import table
 
-BENCHMARKS = ("startup", "decomposition", "board")
+BENCHMARKS = ("startup", "network", "decomposition", "board")
 
 
 def main() -> int:

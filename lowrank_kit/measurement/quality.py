@@ -13,9 +13,9 @@ from lowrank_kit.records import Examples
 
 __all__ = ["Stopped", "batches", "evaluating", "logits", "logits_by_batch", "predictions"]
 
-# About 2 million numbers a batch, at most 128 examples: more is slower on a CPU, whose cache it leaves.
+# About 2 million numbers a batch, at most 64 examples: more is slower on a CPU, whose cache it leaves.
 NUMBERS_A_BATCH = 2**21
-EXAMPLES_A_BATCH = 128
+EXAMPLES_A_BATCH = 64
 
 
 class Stopped(Exception):  # noqa: N818 (no error: nothing is wrong)

@@ -45,7 +45,10 @@ def test_dragging_paints_predictions_and_letting_go_measures(page):
     painted = set()
     for step in range(1, 12):
         page.mouse.move(box["x"] + box["width"] * (1 - 0.07 * step), middle)
-        page.wait_for_timeout(40)
+        page.wait_for_function(
+            "(s) => document.querySelector('.lrk-facts').textContent.includes(` ${document.querySelector(s).value} `)",
+            arg=SLIDER,
+        )
         painted.add((kind(page, 2), page.locator(".lrk-facts").nth(0).inner_text()))
     assert {how for how, _ in painted} == {"predicted"}
     assert len(painted) >= 8, "the picture must move with the hand"

@@ -6,8 +6,15 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.measurement import quality
 from lowrank_kit.measurement.quality import Stopped, batches, evaluating, logits, logits_by_batch, predictions
 from lowrank_kit.records import Examples
+
+
+@pytest.fixture(autouse=True)
+def known_batches(monkeypatch):
+    """Batches of at most 128, whatever suits a processor best."""
+    monkeypatch.setattr(quality, "EXAMPLES_A_BATCH", 128)
 
 
 class Answer(nn.Module):

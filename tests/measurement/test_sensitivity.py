@@ -8,11 +8,18 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.measurement import quality
 from lowrank_kit.measurement import sensitivity as room
 from lowrank_kit.measurement.quality import logits
 from lowrank_kit.measurement.sensitivity import scores_by_rank
 from lowrank_kit.models.layers import matrix_shape
 from lowrank_kit.models.surgery import Factorisation, compress
+
+
+@pytest.fixture(autouse=True)
+def known_batches(monkeypatch):
+    """Batches of at most 128, whatever suits a processor best."""
+    monkeypatch.setattr(quality, "EXAMPLES_A_BATCH", 128)
 
 
 class InPlace(nn.Module):
