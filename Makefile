@@ -16,7 +16,7 @@ AGAIN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --log-level 
 export OMP_NUM_THREADS ?= 1
 export OPENBLAS_NUM_THREADS ?= 1
 
-.PHONY: demo lab test check notebooks bench wheel browser clean help
+.PHONY: demo lab doctor test check notebooks bench wheel browser clean help
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/^([a-z]+):.*## /  make \1|/' | column -t -s '|'
@@ -38,6 +38,9 @@ check: .venv/dev  ## lint, format, types
 notebooks: .venv/dev  ## run the stored notebooks again, in place
 	LOWRANK_KIT_LANG=en $(AGAIN) notebooks/[0-9]*.ipynb
 	LOWRANK_KIT_LANG=ja $(AGAIN) notebooks/ja/[0-9]*.ipynb
+
+doctor: | .venv/bin/python  ## is this machine ready? also where the installation failed
+	@$(BIN)/python -m lowrank_kit doctor $(FLAGS)
 
 bench: .venv/dev  ## how long things take here
 	$(BIN)/python -m benchmarks $(FLAGS)

@@ -1,10 +1,16 @@
-"""What was asked wrongly: one sentence with the rule, the limit, the value and what would work."""
+"""What was asked wrongly: one sentence with the rule, the limit, the value and what would work.
+
+Opens without NumPy, so that the doctor can speak where NumPy is missing.
+"""
 
 import math
 from collections.abc import Collection, Iterable
 from difflib import get_close_matches
+from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 __all__ = [
     "InputError",
@@ -24,7 +30,7 @@ class InputError(ValueError):
 def check_rank(rank: int, shape: tuple[int, int], *, name: str = "rank") -> None:
     """Raise unless `rank` is a whole number from 1 to min(m, n)."""
     limit = min(shape)
-    if isinstance(rank, bool) or not isinstance(rank, (int, np.integer)) or not 1 <= rank <= limit:
+    if isinstance(rank, bool) or not isinstance(rank, Integral) or not 1 <= rank <= limit:
         m, n = shape
         raise InputError(
             f"`{name}` must be a whole number between 1 and min(m, n) = {limit} for a {m} x {n} matrix; got {rank!r}."
@@ -33,7 +39,7 @@ def check_rank(rank: int, shape: tuple[int, int], *, name: str = "rank") -> None
 
 def check_fraction(value: float, *, name: str) -> None:
     """Raise unless 0 < value <= 1 (fractions, never percent)."""
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.number)) or not 0 < float(value) <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= 1:
         hint = " Write 0.5 for 50 %." if isinstance(value, (int, float)) and value > 1 else ""
         raise InputError(f"`{name}` must be a fraction above 0 and at most 1; got {value!r}.{hint}")
 
@@ -47,15 +53,17 @@ def check_name(value: str, known: Iterable[str], *, name: str) -> None:
         raise InputError(f"`{name}` must be one of {', '.join(map(repr, names))}; got {value!r}.{hint}")
 
 
-def check_matrix(values: np.ndarray, *, name: str) -> None:
+def check_matrix(values: "np.ndarray", *, name: str) -> None:
     """Raise unless `values` is a non-empty, finite, two-dimensional array."""
     if values.ndim != 2 or 0 in values.shape:
         raise InputError(f"`{name}` must be a non-empty matrix with two dimensions; got shape {values.shape}.")
     check_finite(values, name=name)
 
 
-def check_finite(values: np.ndarray, *, name: str) -> None:
+def check_finite(values: "np.ndarray", *, name: str) -> None:
     """Raise if any value is NaN or infinite, saying how many are."""
+    import numpy as np
+
     # A sum is finite only if all terms are (or they overflow, which the full look then settles).
     with np.errstate(all="ignore"):
         if math.isfinite(float(np.sum(values))):
@@ -65,7 +73,7 @@ def check_finite(values: np.ndarray, *, name: str) -> None:
         raise InputError(f"`{name}` must hold finite numbers only; {bad} of its {np.size(values)} are NaN or infinite.")
 
 
-def check_labels(labels: np.ndarray, n_classes: int) -> None:
+def check_labels(labels: "np.ndarray", n_classes: int) -> None:
     """Raise unless labels are whole numbers from 0 to n_classes - 1, at least one of them."""
     if labels.size == 0:
         raise InputError("`data` must hold at least one example; got none.")

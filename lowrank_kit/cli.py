@@ -2,16 +2,28 @@
 
 import argparse
 import shutil
+import signal
 import sys
 import webbrowser
 from collections.abc import Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.doctor.libraries import installed
+from lowrank_kit.doctor.report import diagnose
 from lowrank_kit.files import PACKAGE, shipped, write_beside
 from lowrank_kit.i18n import LANGUAGES
-from lowrank_kit.server import Server, ServerError, board_page, check_port, environment, free_port, notebook_lab, serve
+from lowrank_kit.server import (
+    ENDINGS,
+    Server,
+    ServerError,
+    board_page,
+    check_port,
+    environment,
+    free_port,
+    notebook_lab,
+    serve,
+)
 
 __all__ = ["main"]
 
@@ -19,17 +31,20 @@ COPY = Path("lowrank-kit-notebooks")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command; the exit status is 2, with one sentence, where something was asked wrongly."""
+    """Run a command; the exit status is 2 where something was asked wrongly, 130 after Ctrl-C, with one sentence."""
     options = _parser().parse_args(arguments)
     try:
-        options.run(options)
+        return options.run(options) or 0
     except InputError as fault:
         print(f"lowrank-kit: {fault}", file=sys.stderr)
         return 2
     except ServerError as fault:
         print(f"lowrank-kit: {fault}", file=sys.stderr)
         return 1
-    return 0
+    except KeyboardInterrupt as ending:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # an impatient second one
+        print(f"lowrank-kit: {str(ending) or 'cancelled.'}", file=sys.stderr)
+        return 130
 
 
 def demo(options: argparse.Namespace) -> None:
@@ -40,6 +55,29 @@ def demo(options: argparse.Namespace) -> None:
 def lab(options: argparse.Namespace) -> None:
     """Open the notebooks in JupyterLab."""
     _serve(notebook_lab(writable_notebooks(COPY), _port(options.port)), options)
+
+
+def doctor(options: argparse.Namespace) -> int:
+    """Say on one screen whether this machine is ready, and how to cure what is not."""
+    return diagnose(options.lang)
+
+
+def study(options: argparse.Namespace) -> None:
+    """Run the study in a YAML file, or go on with it, and print what came out."""
+    for number in ENDINGS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # one that is ignored, as under nohup, stays so
+            signal.signal(number, signal.default_int_handler)
+    sys.path.append(str(Path.cwd()))  # where one's own networks are looked for, after all that is installed
+    from lowrank_kit.studies.grid import Study
+    from lowrank_kit.studies.results import Results
+    from lowrank_kit.studies.summary import as_text, summary
+
+    asked = Study.from_yaml(options.file)
+    results = Results(options.out or f"{asked.name}.sqlite")
+    for _ in asked.run(results.file, jobs=options.jobs):
+        pass
+    print(as_text(asked, summary(results, asked)))
+    print(f"{results.standing(asked)}.")
 
 
 def writable_notebooks(copy: Path) -> Path:
@@ -56,7 +94,7 @@ def writable_notebooks(copy: Path) -> Path:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="lowrank-kit", description=__doc__)
-    parser.add_argument("--version", action="version", version=f"lowrank-kit {version('lowrank-kit')}")
+    parser.add_argument("--version", action="version", version=f"lowrank-kit {installed('lowrank-kit') or '?'}")
     commands = parser.add_subparsers(required=True, metavar="command")
     for run in (demo, lab):
         command = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
@@ -64,6 +102,16 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--port", type=int, help="default: any free port")
         command.add_argument("--no-browser", action="store_true", help="only print the address")
         command.add_argument("--lang", choices=LANGUAGES, help="language of the boards")
+    command = commands.add_parser(doctor.__name__, help=doctor.__doc__, description=doctor.__doc__)
+    command.set_defaults(run=doctor)
+    command.add_argument("--lang", choices=LANGUAGES, help="language of the screen")
+    command = commands.add_parser(study.__name__, help=study.__doc__, description=study.__doc__)
+    command.set_defaults(run=study)
+    command.add_argument("file", type=Path, help="a study in YAML; notebooks/studies/budgets.yaml is one")
+    command.add_argument(
+        "--out", type=Path, help="the SQLite file of results; default: the study's name, in this folder"
+    )
+    command.add_argument("--jobs", type=int, default=-1, help="how many cells at once; default: one for each processor")
     return parser
 
 

@@ -2,15 +2,17 @@
 
 import json
 import os
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from lowrank_kit.checks import InputError
 
-__all__ = ["read_arrays", "shipped", "write_arrays", "write_beside"]
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = ["read_arrays", "shipped", "write_arrays", "write_beside", "write_folder"]
 
 PACKAGE = Path(__file__).parent
 
@@ -37,8 +39,29 @@ def write_beside(path: Path, write: Callable[[Path], object]) -> None:
         part.unlink(missing_ok=True)
 
 
-def write_arrays(path: Path, words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+def write_folder(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write` with an empty folder beside `path`, then rename: `path` is the old folder or the new, never a part.
+
+    Nothing is lost where the machine stops in between: the old folder then lies beside, under a name with `.old`.
+    """
+    part, old = (path.with_name(f".{path.name}.{os.getpid()}.{kind}") for kind in ("part", "old"))
+    part.mkdir(parents=True)
+    try:
+        write(part)
+        if path.exists():
+            path.rename(old)
+        part.rename(path)
+    except BaseException:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        shutil.rmtree(part, ignore_errors=True)
+        raise
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def write_arrays(path: Path, words: Mapping[str, Any], arrays: Mapping[str, "np.ndarray"]) -> None:
     """Plain words and named arrays in one safetensors file."""
+    import numpy as np
     from safetensors.numpy import save_file
 
     metadata = {"words": json.dumps(words)}
@@ -47,7 +70,7 @@ def write_arrays(path: Path, words: Mapping[str, Any], arrays: Mapping[str, np.n
     write_beside(path, lambda part: save_file(ordered, part, metadata=metadata))
 
 
-def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, "np.ndarray"]]:
     """What `write_arrays` wrote. Raises InputError where the file is damaged."""
     from safetensors import SafetensorError, safe_open
 

@@ -12,12 +12,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
-
-import psutil
+from typing import IO, TYPE_CHECKING, Any
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.files import PACKAGE
+
+if TYPE_CHECKING:
+    import psutil
 
 __all__ = [
     "LOOPBACK",
@@ -155,6 +156,8 @@ def running(
 
     Raises ServerError where it ends before it answers.
     """
+    import psutil  # noqa: F401 (what ends the server must be there before anything starts)
+
     with nullcontext(log) if log else tempfile.TemporaryFile() as said:
         process = subprocess.Popen(
             server.command,
@@ -173,6 +176,8 @@ def running(
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
+    import psutil
+
     family = _family(process.pid)
     process.terminate()
     _, alive = psutil.wait_procs(family, timeout=STOP_S)
@@ -181,7 +186,9 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def _family(pid: int) -> "list[psutil.Process]":
+    import psutil
+
     try:
         parent = psutil.Process(pid)
         return [*parent.children(recursive=True), parent]
