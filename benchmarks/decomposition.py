@@ -8,7 +8,7 @@ import numpy as np
 from benchmarks.figures import Figure
 from lowrank_kit.maths.matrix import factors
 from lowrank_kit.models.inventory import factorable_layers
-from lowrank_kit.models.layers import as_matrix
+from lowrank_kit.models.low_rank import as_matrices
 from lowrank_kit.models.zoo import load
 
 # Outputs x inputs of VGG16's layers (Simonyan and Zisserman 2015, configuration D).
@@ -21,7 +21,7 @@ VGG16 = [
 
 def run() -> list[Figure]:
     model, _ = load("mnist-cnn")
-    small = [as_matrix(layer) for layer in factorable_layers(model).values()]
+    small = [as_matrices(layer)[0] for layer in factorable_layers(model).values()]
     rng = np.random.default_rng(0)
     large = (rng.standard_normal(shape, dtype=np.float32) for shape in VGG16)
     return [*_figures("mnist-cnn", small, repeats=15), *_figures("VGG16-size random network", large, repeats=1)]

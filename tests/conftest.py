@@ -11,6 +11,7 @@ import torch
 from hypothesis import settings
 from torch import nn
 
+from lowrank_kit.models.inventory import weights_hash
 from lowrank_kit.models.surgery import Factorisation
 from lowrank_kit.models.zoo import load
 from lowrank_kit.records import Data, Examples, LayerPlan, RankPlan
@@ -38,6 +39,11 @@ class Residual(nn.Module):
 @pytest.fixture(scope="session")
 def mnist():
     return load("mnist-cnn")
+
+
+@pytest.fixture(scope="session")
+def vit():
+    return load("mnist-vit")
 
 
 @pytest.fixture(scope="session")
@@ -104,9 +110,9 @@ def split():
 
 @pytest.fixture
 def by_hand():
-    """(model, ranks) -> the plan with these ranks."""
-    return lambda model, ranks: RankPlan(
-        {name: LayerPlan(rank) for name, rank in ranks.items()}, Factorisation(model).weights
+    """(model, ranks) -> the plan with these ranks, by SVD or another method."""
+    return lambda model, ranks, method="svd": RankPlan(
+        {name: LayerPlan(rank, method) for name, rank in ranks.items()}, weights_hash(model)
     )
 
 

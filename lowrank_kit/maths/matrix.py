@@ -10,7 +10,7 @@ from scipy import linalg
 from lowrank_kit.checks import check_matrix
 from lowrank_kit.records import Factors
 
-__all__ = ["factors", "singular_values"]
+__all__ = ["factors", "singular_values", "stacked_factors", "weighted_factors"]
 
 # Directions found through the Gram matrix are orthogonal to about eps / share^2, where share is the smallest over the
 # largest singular value: to 1e-10 down to this share.
@@ -43,6 +43,33 @@ def factors(matrix: np.ndarray) -> Factors:
     U, S, Vh = _resolved(vectors[:, ::-1], _roots(eigenvalues), wide)
     found = Factors(U, S * scale, Vh)
     return found if matrix.shape[0] <= matrix.shape[1] else Factors(found.Vh.T, found.S, found.U.T)
+
+
+def stacked_factors(matrices: np.ndarray) -> list[Factors]:
+    """Full SVD factors of each matrix of a stack (groups, m, n), float64, many small ones at once."""
+    U, S, Vh = np.linalg.svd(matrices.astype(np.float64), full_matrices=False)
+    return [Factors(*parts) for parts in zip(U, S, Vh, strict=True)]
+
+
+def weighted_factors(matrix: np.ndarray, moment: np.ndarray) -> tuple[Factors, np.ndarray]:
+    """Factors of W (m, n) ordered by the outputs W h, and the outputs' singular values (k,), k = min(m, n).
+
+    `moment` (m, m) is the sum of W h h^T W^T over data. With U its leading eigenvectors, U_r U_r^T W is the map of
+    rank r with the least sum of |W h - B h|^2, which is the tail of the squared values returned: (W R)_r R^-1 with
+    R R^T the moment of h, since U also holds the left singular vectors of W R. All k components reproduce W.
+    """
+    check_matrix(matrix, name="matrix")
+    wide = np.asarray(matrix, dtype=np.float64)
+    # The outputs lie in the column space of W: with fewer inputs than outputs, its coordinates are all there is.
+    basis = linalg.qr(wide, mode="economic", check_finite=False)[0] if wide.shape[0] > wide.shape[1] else None
+    inner = moment if basis is None else basis.T @ moment @ basis
+    eigenvalues, vectors = linalg.eigh(inner, check_finite=False, driver="evd")
+    U = vectors[:, ::-1] if basis is None else basis @ vectors[:, ::-1]
+    rows = U.T @ wide
+    sizes = np.linalg.norm(rows, axis=1)
+    # A direction the matrix does not have keeps a row of zeros.
+    Vh = np.divide(rows, sizes[:, None], out=np.zeros_like(rows), where=sizes[:, None] > 0)
+    return Factors(U, sizes, Vh), _roots(eigenvalues)
 
 
 def _wide(matrix: np.ndarray) -> tuple[np.ndarray, float]:

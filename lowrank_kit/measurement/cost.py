@@ -1,19 +1,23 @@
-"""Parameters, bytes and multiply-adds, from closed formulas."""
+"""Parameters, bytes and multiply-adds."""
 
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
-import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
 
-from lowrank_kit.measurement.placement import inputs_for
-from lowrank_kit.measurement.quality import evaluating
+from lowrank_kit.checks import InputError
+from lowrank_kit.measurement.counter import Counter, plain_formulas
+from lowrank_kit.models.inventory import factorable_layers, inventory
+from lowrank_kit.models.replacement import replaced
+from lowrank_kit.models.running import evaluating, inputs_for
+from lowrank_kit.models.surgery import with_empty_blocks
+from lowrank_kit.records import LayerPlan
 
-__all__ = ["layer_params", "macs", "n_params", "positions", "size_bytes"]
+__all__ = ["layer_macs", "layer_params", "macs", "n_params", "rank_macs", "size_bytes"]
 
-# The layers that parameters and multiply-adds are budgeted over.
+# The layers that parameters are budgeted over.
 COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 
 
@@ -23,9 +27,15 @@ def n_params(model: nn.Module) -> int:
 
 
 def layer_params(model: nn.Module) -> int:
-    """Parameters of the linear and convolution layers, biases included: what a budget is a share of."""
-    parameters = {id(p): p.numel() for layer in _counted(model).values() for p in layer.parameters()}
-    return sum(parameters.values())
+    """Parameters of the linear and convolution layers, biases included: what a budget is a share of.
+
+    They include layers that are left dense and the projections of attention. A computed weight counts as the matrix
+    it is, and a shared parameter once.
+    """
+    modules = dict(model.named_modules())
+    layers = (site.layer or modules.get(site.name) for site in inventory(model).values())
+    counted = (parameter for layer in layers if isinstance(layer, COUNTED) for parameter in layer.parameters())
+    return sum({id(p): p.numel() for p in counted if not is_lazy(p)}.values())
 
 
 def size_bytes(model: nn.Module) -> int:
@@ -33,41 +43,54 @@ def size_bytes(model: nn.Module) -> int:
     return sum(t.numel() * t.element_size() for t in (*model.parameters(), *model.buffers()))
 
 
-def positions(model: nn.Module, x: np.ndarray) -> dict[str, int]:
-    """{layer: how often its kernel or matrix is applied to one example} for the linear and convolution layers.
-
-    x (n, ...) holds example inputs, of which the first is run. A layer used twice counts both uses; one that is
-    never reached is left out.
-    """
-    counts: Counter[str] = Counter()
-
-    def count(name: str) -> Callable[[Any, Any, torch.Tensor], None]:
-        def hook(layer: Any, _: Any, output: torch.Tensor) -> None:
-            # One example is run, so that all of the output belongs to it, wherever a network puts its positions.
-            counts[name] += output.numel() // layer.weight.shape[0]
-
-        return hook
-
-    layers = _counted(model)
-    hooks = [layer.register_forward_hook(count(name)) for name, layer in layers.items()]
-    try:
-        with evaluating(model):
-            model(inputs_for(model, x[:1]))
-    finally:
-        for hook in hooks:
-            hook.remove()
-    return dict(counts)
-
-
 def macs(model: nn.Module, x: np.ndarray) -> int:
-    """Multiply-adds of the linear and convolution layers for one example: sum of positions x weights.
+    """Multiply-adds of all convolutions and matrix products for one example, those of attention included.
 
-    A convolution applies its C_out x C_in/groups x k_h x k_w numbers at every output position, a linear layer
-    its m x n numbers at every position before the last axis; biases, norms and pooling are not counted.
+    x (n, ...) holds example inputs, of which the first is run. Biases, norms and pooling are not counted. Raises
+    InputError where a network with matrices seems to multiply nothing, since that would be wrong.
     """
-    layers = _counted(model)
-    return sum(count * layers[name].weight.numel() for name, count in positions(model, x).items())
+    total, _ = _counted(_opened(model), (), x)
+    if total == 0 and inventory(model):
+        raise InputError("the model's multiply-adds can't be counted: its layers run in kernels of their own.")
+    return total
 
 
-def _counted(model: nn.Module) -> dict[str, Any]:
-    return {name: module for name, module in model.named_modules() if isinstance(module, COUNTED)}
+def layer_macs(model: nn.Module, x: np.ndarray) -> dict[str, int]:
+    """{layer: multiply-adds for one example} of the factorable layers, as `macs`, in the order they are first run.
+
+    A layer used twice counts both uses; one that is never reached is left out.
+    """
+    return _counted(_opened(model), factorable_layers(model), x)[1]
+
+
+def rank_macs(model: nn.Module, x: np.ndarray, plans: dict[str, LayerPlan]) -> dict[str, int]:
+    """{layer: multiply-adds for one example by each unit of its rank} with the planned methods.
+
+    The arithmetic of two factors is linear in their rank: it is counted once, at rank 1.
+    """
+    ones = {name: LayerPlan(1, plan.method) for name, plan in plans.items()}
+    return _counted(with_empty_blocks(model, ones, shared=True), ones, x)[1]
+
+
+def _opened(model: nn.Module) -> nn.Module:
+    """The network on its own tensors with every factorable layer a module of its own, so that none is overlooked."""
+    return replaced(model, factorable_layers(model), shared=True)
+
+
+def _counted(model: nn.Module, names: Iterable[str], x: np.ndarray) -> tuple[int, dict[str, int]]:
+    """Multiply-adds of the whole network and of the named modules, in the order they are first run."""
+    counter, found = Counter(), dict[str, int]()
+    for name in names:
+        for leaf in [m for m in model.get_submodule(name).modules() if not [*m.children()]]:
+            leaf.register_forward_pre_hook(_adding(counter, found, name, -1))
+            leaf.register_forward_hook(_adding(counter, found, name, 1))
+    with evaluating(model), plain_formulas(model), counter:
+        model(inputs_for(model, x[:1]))
+    return counter.macs, found
+
+
+def _adding(counter: Counter, found: dict[str, int], name: str, sign: int) -> Callable[..., None]:
+    def hook(*_: Any) -> None:
+        found[name] = found.get(name, 0) + sign * counter.macs
+
+    return hook

@@ -11,8 +11,8 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement.placement import device_name, inputs_for, layout_of, weight_of
-from lowrank_kit.measurement.quality import evaluating
+from lowrank_kit.measurement.placement import device_name
+from lowrank_kit.models.running import evaluating, inputs_for, layout_of, weight_of
 from lowrank_kit.records import Timing
 
 __all__ = ["latency"]

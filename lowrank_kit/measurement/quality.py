@@ -1,44 +1,20 @@
 """Predictions of a classifier, with its answers checked before anything is counted."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError, check_labels
-from lowrank_kit.measurement.placement import inputs_for
+from lowrank_kit.models.running import batches, evaluating, inputs_for
 from lowrank_kit.records import Examples
 
-__all__ = ["Stopped", "batches", "evaluating", "logits", "logits_by_batch", "predictions"]
-
-# About 2 million numbers a batch, at most 64 examples: more is slower on a CPU, whose cache it leaves.
-NUMBERS_A_BATCH = 2**21
-EXAMPLES_A_BATCH = 64
+__all__ = ["Stopped", "logits", "logits_by_batch", "predictions"]
 
 
 class Stopped(Exception):  # noqa: N818 (no error: nothing is wrong)
     """Work that was given up because something newer was asked for."""
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[nn.Module]:
-    """The model in eval mode without gradients; every module's own mode is put back."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        with torch.inference_mode():
-            yield model
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
-def batches(x: np.ndarray) -> list[np.ndarray]:
-    """Views of the examples x (n, ...), of a size that suits a CPU's cache."""
-    size = min(max(NUMBERS_A_BATCH // max(x[0].size, 1), 1), EXAMPLES_A_BATCH)
-    return [x[i : i + size] for i in range(0, len(x), size)]
 
 
 def logits_by_batch(model: nn.Module, x: np.ndarray) -> Iterator[np.ndarray]:

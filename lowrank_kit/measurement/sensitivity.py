@@ -1,17 +1,19 @@
 """What cutting one layer does to the scores, rank by rank, the rest of the network left whole."""
 
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+import copy
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
-from torch.nn import functional as F
 
-from lowrank_kit.measurement.placement import inputs_for
-from lowrank_kit.measurement.quality import batches, class_scores, evaluating
-from lowrank_kit.models.layers import Factorable
+from lowrank_kit.measurement.quality import class_scores
+from lowrank_kit.models.low_rank import as_weight
+from lowrank_kit.models.replacement import replaced
+from lowrank_kit.models.running import batches, evaluating, inputs_for
 from lowrank_kit.models.surgery import Factorisation
+from lowrank_kit.records import Factors
 
 __all__ = ["scores_by_rank"]
 
@@ -19,20 +21,20 @@ HELD_BYTES = 2**29
 
 
 def scores_by_rank(
-    factorisation: Factorisation, layer: str, ranks: Iterable[int], x: np.ndarray
+    factorisation: Factorisation, layer: str, ranks: Iterable[int], x: np.ndarray, *, method: str = "svd"
 ) -> Iterator[np.ndarray | None]:
     """Class scores (n, classes) of inputs x (n, ...) with one layer at each of the ranks, in the order given.
 
-    Cutting W to W_r = U_r U_r^T W is the same as projecting the layer's output, so a rank costs one projection
-    and the network behind the layer. In a Sequential what lies before the layer is run once for all ranks, unless
-    that would take more than half a gigabyte to hold. Between batches None is given, so that other work can go first.
+    Two factors compute what their product does: it takes the weight's place in a copy of the network that shares
+    everything else. In a Sequential what lies before the layer is run once for all ranks, unless that would take more
+    than half a gigabyte to hold. Between batches None is given, so that other work can go first.
     """
-    model, module = factorisation.model, factorisation.layers[layer]
-    U = torch.from_numpy(factorisation.factors(layer).U).to(module.weight)
+    own = copy.deepcopy(factorisation.layers[layer])
+    twins = [site.name for site in factorisation.sites.values() if site.twin_of == layer]
+    model = replaced(factorisation.model, {layer: own, **_on_same_weight(factorisation, twins, own)}, shared=True)
     stages = _stages(model)
-    start = next(i for i, stage in enumerate(stages) if any(m is module for m in stage.modules()))
-    before, behind = stages[:start], stages[start:]
     parts = batches(x)
+    before, behind = _around(stages, own.weight)
     if _reach(model, before, parts[0]) * len(parts) > HELD_BYTES:
         before, behind = [], stages
     held = []
@@ -40,24 +42,41 @@ def scores_by_rank(
         with evaluating(model):
             held.append(_run(before, inputs_for(model, part)))
         yield None
-    for rank in ranks:
-        projection = U[:, :rank] @ U[:, :rank].T
+    for cut in _truncated(factorisation.factors(layer, method), ranks):
+        with torch.no_grad():
+            own.weight.copy_(as_weight(cut, own, method))
         scores = []
         for values in held:
-            with evaluating(model), _projected(module, projection):
+            with evaluating(model):
                 scores.append(class_scores(_run(behind, _copied(values))))
             yield None
         yield np.concatenate(scores)
 
 
-@contextmanager
-def _projected(layer: Factorable, P: torch.Tensor) -> Iterator[None]:
-    """While it lasts, the layer's output is projected; nothing stays behind when other work goes first."""
-    hook = layer.register_forward_hook(lambda module, _, output: _project(module, output, P))
-    try:
-        yield
-    finally:
-        hook.remove()
+def _truncated(parts: Sequence[Factors], ranks: Iterable[int]) -> Iterator[np.ndarray]:
+    """The matrices (groups, m, n) at each of the ranks; while ranks rise, only what is new is added."""
+    nothing = np.zeros((len(parts), *parts[0].shape), dtype=parts[0].S.dtype)
+    cut, done = nothing, 0
+    for rank in ranks:
+        if rank < done:
+            cut, done = nothing, 0
+        cut = cut + np.stack([(p.U[:, done:rank] * p.S[done:rank]) @ p.Vh[done:rank] for p in parts])
+        done = rank
+        yield cut
+
+
+def _on_same_weight(factorisation: Factorisation, twins: Iterable[str], own: nn.Module) -> dict[str, nn.Module]:
+    """Copies of the layers that share the layer's weight, on its new one."""
+    copies: dict[str, Any] = {name: copy.deepcopy(factorisation.sites[name].layer) for name in twins}
+    for twin in copies.values():
+        twin.weight = own.weight
+    return copies
+
+
+def _around(stages: list[nn.Module], weight: torch.Tensor) -> tuple[list[nn.Module], list[nn.Module]]:
+    """The stages before the first that uses the weight, and the others."""
+    first = next(i for i, stage in enumerate(stages) if any(p is weight for p in stage.parameters()))
+    return stages[:first], stages[first:]
 
 
 def _reach(model: nn.Module, before: list[nn.Module], batch: np.ndarray) -> int:
@@ -81,9 +100,3 @@ def _run(stages: list[nn.Module], values: torch.Tensor) -> torch.Tensor:
 def _copied(values: torch.Tensor) -> torch.Tensor:
     """What is held for the next rank must not change, and a stage may work in place."""
     return values.clone() if isinstance(values, torch.Tensor) else values
-
-
-def _project(layer: Factorable, output: torch.Tensor, P: torch.Tensor) -> torch.Tensor:
-    """P (y - b) + b along the output channels, which the bias b does not take part in."""
-    bias = None if layer.bias is None else layer.bias - P @ layer.bias
-    return F.conv2d(output, P[:, :, None, None], bias) if isinstance(layer, nn.Conv2d) else F.linear(output, P, bias)

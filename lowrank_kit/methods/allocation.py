@@ -13,7 +13,7 @@ import numpy as np
 from lowrank_kit.checks import InputError, check_fraction, check_name
 from lowrank_kit.records import RankTables, Spectrum, factor_params
 
-__all__ = ["COSTS", "RULES", "Ladder", "ladder", "table_ladder"]
+__all__ = ["COSTS", "RULES", "Ladder", "Price", "ladder", "params_prices", "table_ladder"]
 
 COSTS = ("params", "macs")
 
@@ -50,33 +50,47 @@ class Ladder:
         return float(self.cost[0])
 
 
-def ladder(spectra: Mapping[str, Spectrum], rule: str, weight: Mapping[str, float], total: float) -> Ladder:
+@dataclass(frozen=True)
+class Price:
+    """What a layer costs when dense, and for each unit of its rank."""
+
+    dense: float
+    per_rank: float
+
+
+def ladder(spectra: Mapping[str, Spectrum], rule: str, prices: Mapping[str, Price], total: float) -> Ladder:
     """All choices of a rule over the layers of `spectra`.
 
     Parameters
     ----------
     rule : "uniform" keeps the same fraction of every layer's numbers; "energy" the same energy in every layer
-    weight : what one number of a layer's matrix costs: 1 for parameters, its positions for multiply-adds
+    prices : of each layer, in parameters or multiply-adds
     total : what all layers that the budget is a share of cost when dense, those not on the ladder included
     """
     check_name(rule, RULES, name="rule")
     if not spectra:
-        raise InputError("there is no layer to plan: the network has no nn.Linear or nn.Conv2d besides its head.")
+        raise InputError("there is no layer to plan: the network has no linear or convolution layer besides its head.")
     found = list(spectra.values())
     ranks = _guarded(RULES[rule](found), found)
-    numbers = np.where(ranks < _full(found), ranks * _sums(found), _areas(found))
-    weights = np.array([weight[name] for name in spectra], dtype=np.float64)
     if total == 0:
-        raise InputError("there is nothing to plan: no nn.Linear or nn.Conv2d is reached by the example inputs.")
-    return Ladder(tuple(spectra), ranks, 1 - (_areas(found) - numbers) @ weights / total)
+        raise InputError("there is nothing to plan: no linear or convolution layer is reached by the example inputs.")
+    dense, per_rank = (np.array([getattr(prices[n], part) for n in spectra]) for part in ("dense", "per_rank"))
+    saved = np.where(ranks < _full(found), dense - ranks * per_rank, 0.0).sum(axis=1)
+    return Ladder(tuple(spectra), ranks, 1 - saved / total)
 
 
 def table_ladder(tables: RankTables, rule: str, cost: str) -> Ladder:
     """The ladder of a network's tables, its head dense; `cost` is "params" or "macs"."""
     check_name(cost, COSTS, name="cost")
-    weight = {table.name: 1.0 if cost == "params" else float(table.positions) for table in tables.layers}
     planned = {table.name: table.spectrum for table in tables.layers if not table.is_head}
-    return ladder(planned, rule, weight, total=tables.layer_params if cost == "params" else tables.macs)
+    in_macs = {table.name: Price(table.macs, table.rank_macs) for table in tables.layers}
+    prices, total = (params_prices(planned), tables.layer_params) if cost == "params" else (in_macs, tables.macs)
+    return ladder(planned, rule, prices, total)
+
+
+def params_prices(spectra: Mapping[str, Spectrum]) -> dict[str, Price]:
+    """Prices of layers in parameters."""
+    return {name: Price(s.groups * s.shape[0] * s.shape[1], s.groups * sum(s.shape)) for name, s in spectra.items()}
 
 
 def _uniform(spectra: Sequence[Spectrum]) -> np.ndarray:

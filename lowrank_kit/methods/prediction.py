@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement.cost import layer_params, positions
+from lowrank_kit.measurement.cost import layer_macs, layer_params, rank_macs
 from lowrank_kit.measurement.quality import logits, logits_by_batch
 from lowrank_kit.measurement.sensitivity import scores_by_rank
 from lowrank_kit.models.inventory import head_of
-from lowrank_kit.models.layers import matrix_shape
+from lowrank_kit.models.low_rank import groups_of, matrix_shape
 from lowrank_kit.models.surgery import Factorisation
-from lowrank_kit.records import Data, Examples, LayerTable, Measurement, RankTables
+from lowrank_kit.records import Data, Examples, LayerPlan, LayerTable, Measurement, RankTables, break_even_rank
 
 __all__ = ["measure_drops", "random_ranks", "tabulate", "try_plans"]
 
@@ -28,20 +28,24 @@ def tabulate(factorisation: Factorisation, data: Data, dense: Measurement, *, na
     model = factorisation.model
     if not factorisation.layers:
         raise InputError("`model` must have an nn.Linear or nn.Conv2d to factorise; it has none.")
-    reached = positions(model, data.validation.x)
+    layers = {name: layer for name, layer in factorisation.layers.items() if break_even_rank(matrix_shape(layer))}
+    x = data.validation.x
+    dense_macs, per_rank = layer_macs(model, x), rank_macs(model, x, {name: LayerPlan(1) for name in layers})
     n_classes = logits(model, data.test.x[:1]).shape[1]
-    head = head_of(model, reached)
+    head = head_of(model, dense_macs)
     tables = (
         LayerTable(
             layer,
             matrix_shape(module),
-            reached.get(layer, 0),
-            values=factorisation.factors(layer).S.astype(np.float64),
+            dense_macs.get(layer, 0),
+            per_rank.get(layer, 0),
+            values=factorisation.spectrum(layer).values,
             drop=np.zeros(min(matrix_shape(module))),
             measured=np.zeros(min(matrix_shape(module)), dtype=bool),
+            groups=groups_of(module),
             is_head=layer == head,
         )
-        for layer, module in factorisation.layers.items()
+        for layer, module in layers.items()
     )
     above_chance = max(dense.accuracy - 1 / n_classes, 0)
     return RankTables(

@@ -1,80 +1,85 @@
-"""One layer as a matrix, and a matrix in two factors as layers."""
+"""Which layers are matrices at heart, and the plain layer that each of them computes as."""
 
-from collections import OrderedDict
-from typing import Any, TypeGuard, TypeVar
+import copy
+import inspect
+from typing import Any, TypeVar
 
-import numpy as np
 import torch
 from torch import nn
+from torch.nn.parameter import is_lazy
+from torch.nn.utils import prune
+from torch.nn.utils.parametrize import is_parametrized, type_before_parametrizations
+from torch.nn.utils.spectral_norm import SpectralNorm
+from torch.nn.utils.weight_norm import WeightNorm
 
-from lowrank_kit.records import Factors
+__all__ = [
+    "WALK",
+    "Convolution",
+    "Factorable",
+    "RowsLinear",
+    "channels_last",
+    "is_channels_last",
+    "is_computed",
+    "is_quantised",
+    "linear_on",
+    "plain_layer",
+    "plain_type",
+    "refusal",
+    "with_hooks_of",
+]
 
-__all__ = ["Factorable", "as_matrix", "channels_last", "factorised", "is_factorable", "matrix_shape"]
 
-Factorable = nn.Linear | nn.Conv2d
+class RowsLinear(nn.Linear):
+    """nn.Linear that computes only some of its outputs where asked to, as attention on a second sequence does."""
+
+    def forward(self, x: torch.Tensor, rows: slice = slice(None)) -> torch.Tensor:
+        return nn.functional.linear(x, self.weight[rows], None if self.bias is None else self.bias[rows])
+
+
+Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
+Factorable = nn.Linear | Convolution
+
+PLAIN = (RowsLinear, nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
 # How a convolution goes over its input.
 WALK = ("kernel_size", "stride", "padding", "dilation", "padding_mode")
+FLOATING = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+# The hooks by which older PyTorch code computes a weight before each pass.
+COMPUTING = (WeightNorm, SpectralNorm, prune.BasePruningMethod)
+# Where a module keeps the hooks around its forward pass.
+HOOKS = tuple(name for name in vars(nn.Module()) if name.startswith("_forward_"))
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def is_factorable(layer: nn.Module) -> TypeGuard[Factorable]:
-    """Exactly nn.Linear, or nn.Conv2d without groups: a subclass may mean something else by its weight."""
-    return type(layer) is nn.Linear or (type(layer) is nn.Conv2d and layer.groups == 1)
+def refusal(module: nn.Module) -> str | None:
+    """Why a module that holds a matrix can't be factorised; None where it can."""
+    if is_quantised(module):
+        return "quantised: factorise the network before it is quantised"
+    if plain_type(module) is None and not _is_transposed(module):
+        return f"only linear and convolution layers are factorised, not {type(module).__name__}"
+    weight = _weight(module)
+    if is_lazy(weight):
+        return "its size is not known before the network is first run"
+    if not isinstance(weight, torch.Tensor) or type(weight) not in (torch.Tensor, nn.Parameter):
+        return f"its weight is no plain tensor but {type(weight).__name__}"
+    if weight.layout is not torch.strided:
+        return "its weight is stored sparse"
+    if weight.dtype not in FLOATING:
+        return f"its weight is of type {str(weight.dtype).removeprefix('torch.')}"
+    return "its weight holds no values (meta device)" if weight.is_meta else None
 
 
-def matrix_shape(layer: Factorable) -> tuple[int, int]:
-    """(m, n) = outputs x inputs; a convolution is C_out x C_in k_h k_w."""
-    return layer.weight.shape[0], layer.weight[0].numel()
+def plain_layer(module: Any) -> Factorable:
+    """The nn.Linear or convolution that a module without a `refusal` computes as, on the same tensors where it can.
 
-
-def as_matrix(layer: Factorable) -> np.ndarray:
-    """The weight as outputs x inputs, float32 or float64."""
-    weight = layer.weight.detach().flatten(1).cpu()
-    return weight.numpy() if weight.dtype in (torch.float32, torch.float64) else weight.float().numpy()
-
-
-def factorised(layer: Factorable, factors: Factors) -> nn.Sequential:
-    """`reduce` (inputs -> rank) and `expand` (rank -> outputs, with the bias) in the layer's dtype and device.
-
-    A convolution keeps kernel, stride, padding and dilation in `reduce`; `expand` is 1 x 1. Each takes the
-    square root of the singular values, so that both are of one scale when trained on.
+    A weight that is computed - by a parametrisation, weight or spectral norm, pruning - is taken as it is in eval
+    mode, and the layer of transformers that keeps its weight as inputs x outputs is turned over.
     """
-    scale = np.sqrt(factors.S)
-    reduce_matrix, expand_matrix = scale[:, None] * factors.Vh, factors.U * scale
-    pair: tuple[Factorable, Factorable]
-    pair = _conv_pair(layer, factors.rank) if isinstance(layer, nn.Conv2d) else _linear_pair(layer, factors.rank)
-    with torch.no_grad():
-        for weight, matrix in ((pair[0].weight, reduce_matrix), (pair[1].weight, expand_matrix)):
-            weight.copy_(torch.from_numpy(np.ascontiguousarray(matrix)).reshape(weight.shape))
-            weight.requires_grad_(layer.weight.requires_grad)
-        if layer.bias is not None and pair[1].bias is not None:
-            pair[1].bias.copy_(layer.bias)
-            pair[1].bias.requires_grad_(layer.bias.requires_grad)
-    block = nn.Sequential(OrderedDict(reduce=pair[0], expand=pair[1]))
-    return block.train(layer.training)
-
-
-def _linear_pair(layer: nn.Linear, rank: int) -> tuple[nn.Linear, nn.Linear]:
-    place = _place(layer)
-    return (
-        nn.Linear(layer.in_features, rank, bias=False, **place),
-        nn.Linear(rank, layer.out_features, bias=layer.bias is not None, **place),
-    )
-
-
-def _conv_pair(layer: nn.Conv2d, rank: int) -> tuple[nn.Conv2d, nn.Conv2d]:
-    place = _place(layer)
-    walk: dict[str, Any] = {name: getattr(layer, name) for name in WALK}
-    reduce = nn.Conv2d(layer.in_channels, rank, bias=False, **walk, **place)
-    expand = nn.Conv2d(rank, layer.out_channels, 1, bias=layer.bias is not None, **place)
-    if is_channels_last(layer):
-        channels_last(reduce), channels_last(expand)
-    return reduce, expand
-
-
-def _place(layer: Factorable) -> dict[str, Any]:
-    return {"device": layer.weight.device, "dtype": layer.weight.dtype}
+    if _is_transposed(module):
+        return with_hooks_of(module, linear_on(module.weight.T, module.bias, module))
+    if is_computed(module):
+        return with_hooks_of(module, _folded(module))
+    return module
 
 
 def channels_last(module: Module) -> Module:
@@ -89,3 +94,83 @@ def is_channels_last(layer: nn.Module) -> bool:
     if not isinstance(weight, torch.Tensor) or weight.ndim != 4:
         return False
     return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+
+
+def with_hooks_of(source: nn.Module, target: Module) -> Module:
+    """The target with the forward hooks of the source, except those that compute its weight."""
+    for name in HOOKS:
+        hooks = vars(source)[name].items()
+        vars(target)[name].update({key: hook for key, hook in hooks if not isinstance(hook, COMPUTING)})
+    return target
+
+
+def linear_on(weight: torch.Tensor, bias: torch.Tensor | None, source: nn.Module, kind: Any = nn.Linear) -> nn.Linear:
+    """A linear layer on given tensors (m, n) and (m,), without a copy, in the mode of `source`."""
+    return _on(weight, bias, source, kind(weight.shape[1], weight.shape[0], bias=False, device="meta"))
+
+
+def _convolution_on(weight: torch.Tensor, bias: torch.Tensor | None, source: Any, kind: Any) -> Convolution:
+    walk = {name: getattr(source, name) for name in WALK}
+    empty = kind(source.in_channels, source.out_channels, groups=source.groups, bias=False, device="meta", **walk)
+    return _on(weight, bias, source, empty)
+
+
+def _on(weight: torch.Tensor, bias: torch.Tensor | None, source: nn.Module, layer: Any) -> Any:
+    layer.weight, layer.bias = _parameter(weight), None if bias is None else _parameter(bias)
+    return layer.train(source.training)
+
+
+def _parameter(tensor: torch.Tensor) -> nn.Parameter:
+    """The tensor itself where it is a parameter, so that ties stay ties."""
+    if isinstance(tensor, nn.Parameter):
+        return tensor
+    return nn.Parameter(tensor.detach(), requires_grad=tensor.requires_grad)
+
+
+def plain_type(module: nn.Module) -> Any:
+    """The kind whose forward pass this module runs, or None: a subclass counts unless it computes something else."""
+    base = type_before_parametrizations(module)
+    return next((kind for kind in PLAIN if issubclass(base, kind) and _same_forward(base, kind)), None)
+
+
+def _same_forward(base: Any, kind: Any) -> bool:
+    return all(getattr(base, part, None) is getattr(kind, part, None) for part in ("forward", "_conv_forward"))
+
+
+def _is_transposed(module: nn.Module) -> bool:
+    """transformers' Conv1D, a linear layer whose weight is inputs x outputs; known by name, not to import it."""
+    return type(module).__name__ == "Conv1D" and type(module).__module__ == "transformers.pytorch_utils"
+
+
+def is_quantised(module: nn.Module) -> bool:
+    """Whether this is one of PyTorch's layers of packed integers."""
+    # Asked of the class: a parametrised weight would be computed, and spectral norm go on iterating.
+    return hasattr(module, "_packed_params") or inspect.isfunction(getattr(type(module), "weight", None))
+
+
+def is_computed(module: nn.Module) -> bool:
+    """Whether the weight is made from other tensors before each pass."""
+    return is_parametrized(module) or not isinstance(module._parameters.get("weight"), nn.Parameter)
+
+
+def _weight(module: nn.Module) -> Any:
+    return _eval_copy(module).weight if is_computed(module) else module.weight
+
+
+def _folded(module: nn.Module) -> Factorable:
+    """A plain layer on the weight that a computed one has in eval mode."""
+    source, kind = _eval_copy(module), plain_type(module)
+    build = linear_on if issubclass(kind, nn.Linear) else _convolution_on
+    layer: Factorable = build(source.weight, source.bias, module, kind)
+    return layer
+
+
+def _eval_copy(module: nn.Module) -> Any:
+    """A copy in eval mode with its weight as computed there: spectral norm goes on iterating in training mode."""
+    # What a hook has computed hangs on the graph it was computed by, which deepcopy refuses.
+    stale = [v for v in module.__dict__.values() if isinstance(v, torch.Tensor)]
+    source = copy.deepcopy(module, {id(tensor): tensor.detach().clone() for tensor in stale}).eval()
+    for hook in source._forward_pre_hooks.values():
+        if isinstance(hook, COMPUTING):
+            hook(source, None)
+    return source

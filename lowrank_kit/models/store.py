@@ -1,25 +1,174 @@
-"""Weights from files, safetensors only: a pickle can run code when it is opened."""
+"""Weights from files and compressed networks in folders: safetensors only, since a pickle can run code when opened."""
 
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.files import write_folder
+from lowrank_kit.models.inventory import weights_hash
+from lowrank_kit.models.low_rank import LowRank
+from lowrank_kit.models.surgery import compress, with_empty_blocks
+from lowrank_kit.records import Data, Examples, LayerPlan, RankPlan
 
-__all__ = ["load_weights"]
+__all__ = ["load_weights", "restore", "save"]
 
 # The first bytes of a torch.save archive (a zip of pickles), of older ones, and of bare pickles.
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+WEIGHTS, PLAN = "network.safetensors", "plan.json"
+# How the first factor of a layer is named.
+FACTOR = ".reduce.weight"
 
 
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
     """The model with the weights of a safetensors file. Raises InputError, the model unchanged, if they don't fit."""
     tensors = _read(Path(path))
+    _check_fit(model, tensors, Path(path))
+    model.load_state_dict(tensors, strict=False)
+    return model
+
+
+def save(model: nn.Module, plan: RankPlan, folder: str | Path, *, data: Data | Examples | None = None) -> Path:
+    """Write a compressed network into a folder of its own, which is returned.
+
+    Parameters
+    ----------
+    model : the network that the plan was made for, or what `compress` made of it, trained further or not
+    folder : a new or empty one, or one that `save` wrote, which is replaced once all of the new one is there
+    data : as for `compress`, where `model` is still dense and the plan's method is "aware"
+
+    The folder holds every tensor once (network.safetensors) and the plan, with the hash of the weights it was made
+    for and only the layers that are in factors (plan.json). Raises InputError where the model and the plan don't
+    belong together, or the folder holds something else or can't be written.
+    """
+    folder = Path(folder)
+    _check_ours(folder)
+    small = compress(model, plan, data=data) if weights_hash(model) == plan.weights else model
+    done = replace(plan, layers=_in_factors(small, plan))
+    tensors = _each_once(small)
+    layout = [name for name, tensor in tensors.items() if _is_channels_last(tensor)]
+
+    def write(part: Path) -> None:
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        save_file(contiguous, part / WEIGHTS, metadata={"channels_last": json.dumps(layout)})
+        (part / PLAN).write_text(done.to_json() + "\n", encoding="utf-8")
+
+    try:
+        write_folder(folder, write)
+    except (OSError, SafetensorError, ValueError) as fault:
+        raise InputError(f"`folder` must be one that can be written; {folder}: {fault}.") from None
+    return folder
+
+
+def restore(folder: str | Path, model: nn.Module) -> nn.Module:
+    """The compressed network that `save` wrote, bit for bit, on the device and in the mode of `model`.
+
+    `model` gives the code: a network of the same class and sizes, whatever its weights; it is left untouched. Raises
+    InputError where the folder is damaged or belongs to another network.
+    """
+    folder = Path(folder)
+    plan = _stored_plan(folder)
+    tensors, layout = _read(folder / WEIGHTS), _stored_layout(folder / WEIGHTS)
+    found = with_empty_blocks(model, plan.layers)
+    _check_plan(plan, tensors, set(found.state_dict()), folder)
+    _check_fit(found, tensors, folder / WEIGHTS)
+    _reshape(found, tensors, layout)
+    found.load_state_dict(tensors, strict=False)
+    return found
+
+
+def _in_factors(model: nn.Module, plan: RankPlan) -> dict[str, LayerPlan]:
+    """The layers of the plan that are in factors; those the break-even guard has left dense are not."""
+    modules = dict(model.named_modules())
+    cut = {name: modules[name] for name in plan.layers if isinstance(modules.get(name), LowRank)}
+    wrong = [n for n, block in cut.items() if _rank(block) != plan.layers[n].rank]
+    if wrong or (plan.layers and not cut and weights_hash(model) != plan.weights):
+        which = f"{wrong[0]} has rank {_rank(cut[wrong[0]])}" if wrong else "none of the plan's layers is in factors"
+        raise InputError(
+            "`model` must be the network that the plan was made for, or what `compress` made of it with this plan; "
+            f"here {which}."
+        )
+    return {name: plan.layers[name] for name in cut}
+
+
+def _rank(block: Any) -> int:
+    return int(block.reduce.weight.shape[0] // getattr(block.reduce, "groups", 1))
+
+
+def _each_once(model: nn.Module) -> dict[str, torch.Tensor]:
+    """All tensors on the CPU, a shared one under its first name only."""
+    found: dict[tuple[int, torch.Size, torch.dtype], str] = {}
+    for name, tensor in model.state_dict().items():
+        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or tensor.is_quantized:
+            raise InputError(f"`model` must hold plain tensors only to be saved; {name} is {type(tensor).__name__}.")
+        found.setdefault((tensor.data_ptr(), tensor.shape, tensor.dtype), name)
+    state = model.state_dict()
+    return {name: state[name].detach().cpu().clone() for name in found.values()}
+
+
+def _is_channels_last(tensor: torch.Tensor) -> bool:
+    return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
+
+
+def _reshape(model: nn.Module, tensors: Mapping[str, torch.Tensor], layout: list[str]) -> None:
+    """Give the model's tensors the stored types and layouts; shared ones stay shared."""
+    own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    for name, stored in tensors.items():
+        order = torch.channels_last if name in layout else torch.contiguous_format
+        own[name].data = torch.empty_like(stored, device=own[name].device, memory_format=order)
+
+
+def _check_ours(folder: Path) -> None:
+    if not folder.exists():
+        return
+    foreign = (
+        [folder.name] if not folder.is_dir() else [p.name for p in folder.iterdir() if p.name not in (WEIGHTS, PLAN)]
+    )
+    if foreign:
+        raise InputError(
+            f"`folder` must be new, empty or one that `save` wrote, since it is replaced as a whole; {folder} "
+            f"{'is a file' if not folder.is_dir() else f'holds {sorted(foreign)[0]}'}."
+        )
+
+
+def _stored_plan(folder: Path) -> RankPlan:
+    missing = [name for name in (PLAN, WEIGHTS) if not (folder / name).is_file()]
+    if missing:
+        raise InputError(
+            f"`folder` must hold {PLAN} and {WEIGHTS}, as `save` writes them; {folder} lacks {missing[0]}."
+        )
+    try:
+        return RankPlan.from_json((folder / PLAN).read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as fault:
+        raise InputError(f"{folder / PLAN} must be a readable plan; {fault}.") from None
+
+
+def _stored_layout(path: Path) -> list[str]:
+    with safe_open(path, framework="pt") as file:
+        return list(json.loads((file.metadata() or {}).get("channels_last", "[]")))
+
+
+def _check_plan(plan: RankPlan, stored: Collection[str], own: Collection[str], folder: Path) -> None:
+    """The plan and the tensors tell of the same layers."""
+    unnamed = sorted(name for name in stored if name.endswith(FACTOR) and name not in own)
+    if unnamed:
+        layer = unnamed[0].removesuffix(FACTOR)
+        raise InputError(f"{folder / PLAN} must name every layer that is stored in factors; {layer} is missing.")
+    absent = [name for name in plan.layers if name + FACTOR not in stored]
+    if absent:
+        raise InputError(f"{folder / WEIGHTS} must hold the factors of every layer of the plan; {absent[0]} has none.")
+
+
+def _check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path) -> None:
     own = model.state_dict()
-    # safetensors.torch.save_model writes a shared tensor once, under one of its names.
+    # A shared tensor is written once, under one of its names.
     given = {(own[k].data_ptr(), own[k].shape) for k in own if k in tensors}
     missing = [k for k in own if k not in tensors and (own[k].data_ptr(), own[k].shape) not in given]
     wrong = [k for k in own if k in tensors and own[k].shape != tensors[k].shape]
@@ -29,8 +178,6 @@ def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
             f"`weights` must hold the tensors of this {type(model).__name__}, {len(own)} names with their shapes; "
             f"{path} differs in {', '.join(differing[:3])}{' ...' if len(differing) > 3 else ''}."
         )
-    model.load_state_dict(tensors, strict=False)
-    return model
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

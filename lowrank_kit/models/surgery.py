@@ -1,19 +1,34 @@
 """Replacing layers by their factors, and saying what became of each."""
 
-import copy
+from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
-import torch
 from torch import nn
 
-from lowrank_kit.checks import InputError, check_finite, check_name, check_rank
-from lowrank_kit.maths.matrix import factors, singular_values
-from lowrank_kit.models.inventory import factorable_layers, head_of, inventory, weights_hash
-from lowrank_kit.models.layers import Factorable, as_matrix, factorised, matrix_shape
-from lowrank_kit.records import Factors, LayerReport, RankPlan, Spectrum, Survey, break_even_rank, factor_params
+from lowrank_kit.checks import InputError, check_name, check_rank
+from lowrank_kit.models.calibration import output_moments
+from lowrank_kit.models.decomposition import Decomposition, decompose, decompose_aware, spectrum
+from lowrank_kit.models.inventory import Site, factorable_layers, head_of, inventory, layers_of, weights_hash
+from lowrank_kit.models.layers import Factorable
+from lowrank_kit.models.low_rank import LowRank, filled, low_rank, matrix_shape, methods_for
+from lowrank_kit.models.replacement import replaced
+from lowrank_kit.models.reports import report
+from lowrank_kit.records import (
+    Data,
+    Examples,
+    Factors,
+    LayerPlan,
+    RankPlan,
+    Spectrum,
+    Survey,
+    break_even_rank,
+)
 
-__all__ = ["Factorisation", "compress", "spectra", "survey"]
+__all__ = ["Factorisation", "compress", "spectra", "survey", "with_empty_blocks"]
+
+# Directions settle long before accuracies do.
+CALIBRATION_EXAMPLES = 500
 
 
 def spectra(model: nn.Module) -> dict[str, Spectrum]:
@@ -22,21 +37,20 @@ def spectra(model: nn.Module) -> dict[str, Spectrum]:
     >>> spectra(nn.Sequential(nn.Linear(4, 3), nn.ReLU()))["0"].shape
     (3, 4)
     """
-    found = {}
-    for name, layer in factorable_layers(model).items():
-        matrix = _finite_matrix(name, layer)
-        found[name] = Spectrum(singular_values(matrix), matrix.shape, name)
-    return found
+    return {name: spectrum(name, layer) for name, layer in factorable_layers(model).items()}
 
 
-def compress(model: nn.Module, plan: RankPlan, *, break_even_guard: bool = True) -> nn.Module:
+def compress(
+    model: nn.Module, plan: RankPlan, *, data: Data | Examples | None = None, break_even_guard: bool = True
+) -> nn.Module:
     """A copy of the model with the plan's layers in two factors; the given model is left untouched.
 
-    The result is made of plain nn.Linear and nn.Conv2d. With the guard on, a layer whose rank would not make it
-    smaller stays dense. Raises InputError where the plan was made for other weights, names a layer that the model
-    does not have or asks for a rank that the layer does not have.
+    Each becomes a :class:`lowrank_kit.models.low_rank.LowRank`, two plain layers one behind the other. `data` is what
+    layers of the method "aware" are fitted to: training examples where there are any, never test examples. With the
+    guard on, a layer whose rank would not make it smaller stays dense. Raises InputError where the plan was made for
+    other weights, or names a layer, a method or a rank that the model does not have.
     """
-    return Factorisation(model).compress(plan, break_even_guard=break_even_guard)
+    return Factorisation(model, data).compress(plan, break_even_guard=break_even_guard)
 
 
 def survey(model: nn.Module, plan: RankPlan, *, break_even_guard: bool = True) -> Survey:
@@ -44,80 +58,110 @@ def survey(model: nn.Module, plan: RankPlan, *, break_even_guard: bool = True) -
     return Factorisation(model).survey(plan, break_even_guard=break_even_guard)
 
 
-class Factorisation:
-    """A model beside the factors of its layers: one decomposition each, made when first needed, serves every rank."""
+def with_empty_blocks(model: nn.Module, plans: Mapping[str, LayerPlan], *, shared: bool = False) -> nn.Module:
+    """What `compress` makes, less the values: all factors are zero. `shared` as in :func:`replaced`."""
+    sites = inventory(model)
+    layers = layers_of(sites)
+    _check(plans, layers)
+    blocks = {name: low_rank(layers[name], plan.method, plan.rank) for name, plan in plans.items()}
+    return replaced(model, {**blocks, **_twins(blocks, plans, sites)}, shared=shared)
 
-    def __init__(self, model: nn.Module):
+
+class Factorisation:
+    """A model beside the factors of its layers: one decomposition each, made when first needed, serves every rank.
+
+    `data` is needed for the method "aware" only.
+    """
+
+    def __init__(self, model: nn.Module, data: Data | Examples | None = None):
         self.model = model
-        self.layers = factorable_layers(model)
-        self._factors: dict[str, Factors] = {}
+        self.sites = inventory(model)
+        self.layers = layers_of(self.sites)
+        self._data = data
+        self._found: dict[tuple[str, str], Decomposition] = {}
 
     @cached_property
     def weights(self) -> str:
         return weights_hash(self.model)
 
-    def factors(self, layer: str) -> Factors:
-        """The full factors of one layer in its own precision. Raises InputError on NaN or infinite weights."""
-        check_name(layer, self.layers, name="layer")
-        if layer not in self._factors:
-            matrix = _finite_matrix(layer, self.layers[layer])
-            full = factors(matrix)
-            self._factors[layer] = Factors(*(part.astype(matrix.dtype) for part in (full.U, full.S, full.Vh)))
-        return self._factors[layer]
+    def factors(self, layer: str, method: str = "svd") -> tuple[Factors, ...]:
+        """The full factors of one layer, one for each group, in its own precision.
+
+        Raises InputError on NaN or infinite weights, and for the method "aware" where there are no data.
+        """
+        return self._decomposed(layer, method)[0]
+
+    def spectrum(self, layer: str, method: str = "svd") -> Spectrum:
+        """The singular values of one layer; for "aware", those of what it puts out on the data."""
+        return self._decomposed(layer, method)[1]
+
+    def block(self, layer: str, plan: LayerPlan) -> LowRank:
+        """One layer in factors of the planned rank."""
+        parts = [part.truncate(plan.rank) for part in self.factors(layer, plan.method)]
+        return filled(low_rank(self.layers[layer], plan.method, plan.rank), parts)
 
     def compress(self, plan: RankPlan, *, break_even_guard: bool = True) -> nn.Module:
+        """As :func:`compress`."""
         self._check(plan)
-        # deepcopy takes a replaced layer from its memo wherever it is referred to, and copies the rest.
-        memo = {
-            id(self.layers[name]): factorised(self.layers[name], self.factors(name).truncate(rank))
-            for name, rank in plan.ranks.items()
-            if not break_even_guard or rank <= break_even_rank(matrix_shape(self.layers[name]))
+        blocks = {
+            name: self.block(name, layer)
+            for name, layer in plan.layers.items()
+            if not break_even_guard or layer.rank <= break_even_rank(matrix_shape(self.layers[name], layer.method))
         }
-        return copy.deepcopy(self.model, memo)
+        return replaced(self.model, {**blocks, **_twins(blocks, plan.layers, self.sites)})
 
     def survey(self, plan: RankPlan, *, break_even_guard: bool = True) -> Survey:
+        """As :func:`survey`."""
         self._check(plan)
-        modules, head = dict(self.model.named_modules()), head_of(self.model)
-        reports = []
-        for name, refusal in inventory(self.model).items():
-            layer, rank = modules[name], plan.ranks.get(name)
-            n_params = sum(p.numel() for p in layer.parameters())
-            if refusal is not None:
-                reports.append(LayerReport(name, _kind(layer), "refused", refusal, n_params, n_params))
-            elif reason := _stays_dense(matrix_shape(layer), rank, is_head=name == head, guard=break_even_guard):
-                reports.append(LayerReport(name, _kind(layer), "dense", reason, n_params, n_params))
-            elif rank is not None:
-                after = n_params - layer.weight.numel() + factor_params(rank, matrix_shape(layer))
-                share = f"{after / n_params:.0%} of its parameters remain"
-                reports.append(LayerReport(name, _kind(layer), "compressed", share, n_params, after, rank))
-        return Survey(tuple(reports))
+        head, guard = head_of(self.model), break_even_guard
+        planned = {name: plan.layers.get(site.twin_of or name) for name, site in self.sites.items()}
+        found = (report(site, planned[n], is_head=n == head, guard=guard) for n, site in self.sites.items())
+        return Survey(tuple(found))
 
     def _check(self, plan: RankPlan) -> None:
-        for name, rank in plan.ranks.items():
-            check_name(name, self.layers, name="layer")
-            check_rank(rank, matrix_shape(self.layers[name]), name=f"rank of {name}")
+        _check(plan.layers, self.layers)
         if plan.weights != self.weights:
             raise InputError(
                 f"`plan` must be made for this model's weights, {self.weights[:15]}...; it was made for "
                 f"{plan.weights[:15]}.... Plan again with this model."
             )
 
+    def _decomposed(self, name: str, method: str) -> Decomposition:
+        check_name(name, self.layers, name="layer")
+        check_name(method, methods_for(self.layers[name]), name=f"method of {name}")
+        if (name, method) not in self._found:
+            aware = method == "aware"
+            found = self._aware(name) if aware else decompose(name, self.layers[name], method)
+            self._found[name, method] = found
+        return self._found[name, method]
 
-def _stays_dense(shape: tuple[int, int], rank: int | None, *, is_head: bool, guard: bool) -> str:
-    """The reason why a layer stays dense; empty where it is compressed."""
-    if rank is None:
-        return "classifier head, left out of the plan" if is_head else "not in the plan"
-    limit = break_even_rank(shape)
-    return f"rank {rank} saves nothing: factors are smaller up to rank {limit}" if guard and rank > limit else ""
+    def _aware(self, name: str) -> Decomposition:
+        return decompose_aware(name, self.layers[name], self._moments[name])
+
+    @cached_property
+    def _moments(self) -> dict[str, np.ndarray]:
+        if self._data is None:
+            raise InputError('`data` must come with the method "aware": examples to see what the layers put out.')
+        given = (self._data.train or self._data.validation) if isinstance(self._data, Data) else self._data
+        few = given if len(given) <= CALIBRATION_EXAMPLES else given.stratified(CALIBRATION_EXAMPLES)[0]
+        return output_moments(self.model, self.layers, few.x)
 
 
-def _finite_matrix(name: str, layer: Factorable) -> np.ndarray:
-    matrix = as_matrix(layer)
-    check_finite(matrix, name=f"{name}.weight")
-    return matrix
+def _check(plans: Mapping[str, LayerPlan], layers: Mapping[str, Factorable]) -> None:
+    for name, plan in plans.items():
+        check_name(name, layers, name="layer")
+        check_name(plan.method, methods_for(layers[name]), name=f"method of {name}")
+        check_rank(plan.rank, matrix_shape(layers[name], plan.method), name=f"rank of {name}")
 
 
-def _kind(layer: nn.Module) -> str:
-    weight = getattr(layer, "weight", None)
-    shape = " x ".join(map(str, weight.shape)) if isinstance(weight, torch.Tensor) else ""
-    return f"{type(layer).__name__} {shape}".strip()
+def _twins(
+    blocks: Mapping[str, LowRank], plans: Mapping[str, LayerPlan], sites: Mapping[str, Site]
+) -> dict[str, LowRank]:
+    """For each layer that shares its weight with one of the blocks, a block on the same factors with its own bias."""
+    found = {}
+    for name, site in sites.items():
+        if site.twin_of in blocks and site.layer is not None:
+            plan, block = plans[site.twin_of], blocks[site.twin_of]
+            found[name] = low_rank(site.layer, plan.method, plan.rank)
+            found[name].reduce.weight, found[name].expand.weight = block.reduce.weight, block.expand.weight
+    return found

@@ -67,6 +67,20 @@ class Change:
     high: float
     n_examples: int
 
+    @classmethod
+    def between(cls, now: np.ndarray, before: np.ndarray) -> "Change":
+        """`now` less `before`, which tell whether each of the same examples (n,) was right.
+
+        The interval is the adjusted Wald interval for paired proportions (Bonett and Price 2012, equation 3):
+        one is added to either count of discordant pairs.
+        """
+        n = len(now)
+        gained, lost = int(np.count_nonzero(now & ~before)), int(np.count_nonzero(~now & before))
+        up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
+        half_width = Z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
+        low, high = max(up - down - half_width, -1.0), min(up - down + half_width, 1.0)
+        return cls((gained - lost) / n, float(low), float(high), n)
+
     def __str__(self) -> str:
         value, low, high = (f"{100 * part:+.1f}" for part in (self.value, self.low, self.high))
         return f"{value} points [{low}, {high}], n = {self.n_examples}, paired"
@@ -127,19 +141,9 @@ class Measurement:
         return float((self.predictions == against.predictions).mean())
 
     def change(self, against: "Measurement") -> Change:
-        """Accuracy minus that of `against` on the same examples.
-
-        The interval is the adjusted Wald interval for paired proportions (Bonett and Price 2012, equation 3):
-        one is added to either count of discordant pairs.
-        """
+        """Accuracy minus that of `against` on the same examples, with its interval."""
         self._check_same_examples(against)
-        n = self.n_examples
-        gained = int(np.count_nonzero(self.correct & ~against.correct))
-        lost = int(np.count_nonzero(~self.correct & against.correct))
-        up, down = (gained + 1) / (n + 2), (lost + 1) / (n + 2)
-        half_width = Z * math.sqrt((up + down - (up - down) ** 2) / (n + 2))
-        low, high = max(up - down - half_width, -1.0), min(up - down + half_width, 1.0)
-        return Change((gained - lost) / n, float(low), float(high), n)
+        return Change.between(self.correct, against.correct)
 
     def speedup(self, against: "Measurement") -> float:
         """How many times faster than `against`; raises where either was not timed or the conditions differ."""

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 
 from lowrank_kit.checks import InputError, check_name
 
-__all__ = ["LayerPlan", "RankPlan"]
+__all__ = ["METHODS", "LayerPlan", "RankPlan"]
 
 FORMAT = "lowrank-kit rank plan 1"
-METHODS = ("svd",)
+METHODS = ("svd", "spatial", "aware")
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """How one layer is factorised; `svd` has one rank."""
+    """How one layer is factorised: the method (:mod:`lowrank_kit.models.low_rank`) and its one rank."""
 
     rank: int
     method: str = "svd"

@@ -33,7 +33,7 @@ def break_even_rank(shape: tuple[int, int]) -> int:
 
 @dataclass(frozen=True, eq=False)
 class Factors:
-    """W ~ U diag(S) Vh with U (m, r), S (r,) descending, Vh (r, n)."""
+    """W ~ U diag(S) Vh with U (m, r), S (r,), Vh (r, n), leading components first."""
 
     U: np.ndarray
     S: np.ndarray
@@ -57,18 +57,22 @@ class Factors:
         return (self.U * self.S) @ self.Vh
 
     def truncate(self, rank: int) -> "Factors":
-        """The leading `rank` components: the best approximation of that rank (Eckart and Young 1936)."""
+        """The leading `rank` components; of an SVD, the best approximation of that rank (Eckart and Young 1936)."""
         check_rank(rank, (self.rank, self.rank))
         return Factors(self.U[:, :rank], self.S[:rank], self.Vh[:rank])
 
 
 @dataclass(frozen=True, eq=False)
 class Spectrum:
-    """The singular values (k,) of one layer's outputs x inputs matrix, descending, k = min(m, n)."""
+    """The singular values (k,) of one layer's outputs x inputs matrix, descending, k = min(m, n).
+
+    A layer in groups is one m x n matrix for each, all of one rank: its values are the roots of the sums of squares.
+    """
 
     values: np.ndarray
     shape: tuple[int, int]
     layer: str = ""
+    groups: int = 1
 
     @cached_property
     def energy(self) -> np.ndarray:
@@ -118,4 +122,5 @@ class Spectrum:
 
     def __repr__(self) -> str:
         m, n = self.shape
-        return f"Spectrum({self.layer or 'matrix'}, {m} x {n}, stable rank {self.stable_rank:.1f})"
+        size = f"{m} x {n}" if self.groups == 1 else f"{self.groups} times {m} x {n}"
+        return f"Spectrum({self.layer or 'matrix'}, {size}, stable rank {self.stable_rank:.1f})"

@@ -11,7 +11,7 @@ Verdict = Literal["compressed", "dense", "refused"]
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: its rank if compressed, the reason if not. `n_params` counts weights and bias as they now are."""
+    """One layer: method and rank if compressed, the reason if not; `n_params` as they are before and after."""
 
     layer: str
     kind: str
@@ -20,6 +20,7 @@ class LayerReport:
     n_params_before: int
     n_params: int
     rank: int | None = None
+    method: str = ""
 
 
 @dataclass(frozen=True)
@@ -51,4 +52,5 @@ class Survey:
         size = f"{report.n_params_before:,}"
         if report.verdict == "compressed":
             size += f" -> {report.n_params:,}"
-        return report.layer, report.kind, report.verdict, str(report.rank or ""), size, report.reason
+        how = f"{report.method} {report.rank}" if report.rank else ""
+        return report.layer, report.kind, report.verdict, how, size, report.reason

@@ -24,21 +24,24 @@ WHOLE = (
 class LayerTable:
     """One layer at every rank 1..k, k = min(m, n).
 
-    `positions` is how often its matrix is applied to one example; `drop` (k,) is the accuracy lost with this layer
-    alone at rank 1..k, and `measured` (k,) tells which of these were measured; the others are estimates.
+    `macs` are its multiply-adds for one example when dense, `rank_macs` those for each unit of its rank. `drop` (k,)
+    is the accuracy lost with this layer alone at rank 1..k, and `measured` (k,) tells which of these were measured;
+    the others are estimates. A layer in groups has one matrix of this shape for each.
     """
 
     name: str
     shape: tuple[int, int]
-    positions: int
+    macs: int
+    rank_macs: int
     values: np.ndarray
     drop: np.ndarray
     measured: np.ndarray
+    groups: int = 1
     is_head: bool = False
 
     @property
     def spectrum(self) -> Spectrum:
-        return Spectrum(self.values, self.shape, self.name)
+        return Spectrum(self.values, self.shape, self.name, self.groups)
 
     @property
     def full_rank(self) -> int:
@@ -52,10 +55,14 @@ class LayerTable:
         """Whether two factors of this rank are smaller than the matrix; otherwise the layer stays dense."""
         return rank <= self.break_even_rank
 
-    def weights_at(self, rank: int) -> int:
-        """Numbers stored for the matrix at this rank, dense where factors would not be smaller."""
+    def params_saved_at(self, rank: int) -> int:
+        """Numbers less than the matrix has, stored at this rank."""
         m, n = self.shape
-        return factor_params(rank, self.shape) if self.saves(rank) else m * n
+        return self.groups * (m * n - factor_params(rank, self.shape)) if self.saves(rank) else 0
+
+    def macs_saved_at(self, rank: int) -> int:
+        """Multiply-adds for one example less than the matrix takes, at this rank."""
+        return self.macs - rank * self.rank_macs if self.saves(rank) else 0
 
     def drop_at(self, rank: int) -> float:
         return float(self.drop[rank - 1]) if self.saves(rank) else 0.0
@@ -91,12 +98,11 @@ class RankTables:
 
     def n_params_at(self, ranks: Mapping[str, int]) -> int:
         """Parameters of the whole network with these ranks."""
-        return self.n_params + sum(layer.weights_at(ranks[layer.name]) - _area(layer) for layer in self.layers)
+        return self.n_params - sum(layer.params_saved_at(ranks[layer.name]) for layer in self.layers)
 
     def macs_at(self, ranks: Mapping[str, int]) -> int:
         """Multiply-adds of the whole network for one example with these ranks."""
-        saved = sum((layer.weights_at(ranks[layer.name]) - _area(layer)) * layer.positions for layer in self.layers)
-        return self.macs + saved
+        return self.macs - sum(layer.macs_saved_at(ranks[layer.name]) for layer in self.layers)
 
     def predict(self, ranks: Mapping[str, int]) -> float:
         """Accuracy expected on the reported examples: the layers' drops, measured one at a time, added up."""
@@ -124,7 +130,8 @@ class RankTables:
         """Plain words and named arrays, for files and for the browser alike; `from_arrays` reads them back."""
         words: dict[str, Any] = {name: getattr(self, name) for name in WHOLE}
         words["layers"] = [
-            {"name": t.name, "shape": list(t.shape), "positions": t.positions, "is_head": t.is_head}
+            {key: getattr(t, key) for key in ("name", "macs", "rank_macs", "groups", "is_head")}
+            | {"shape": list(t.shape)}
             for t in self.layers
         ]
         arrays = {"predicted": self.predicted, "observed": self.observed}
@@ -142,7 +149,3 @@ class RankTables:
         )
         rest = {key: value for key, value in words.items() if key != "layers"}
         return cls(**rest, layers=layers, predicted=arrays["predicted"], observed=arrays["observed"])
-
-
-def _area(layer: LayerTable) -> int:
-    return layer.shape[0] * layer.shape[1]

@@ -9,7 +9,10 @@ STATIC = Path(__file__).parent / "static"
 
 
 # A widget's module loads as a blob and cannot import a neighbour, so its parts stand one behind the other.
-PARTS = {"rank_board": ("shared", "rank_tables", "charts", "rank_board")}
+PARTS = {
+    "rank_board": ("shared", "rank_tables", "charts", "rank_board"),
+    "latent_board": ("shared", "latent_board"),
+}
 
 
 @cache
@@ -20,4 +23,5 @@ def module(name: str) -> str:
 
 @cache
 def style(name: str) -> str:
-    return (STATIC / f"{name}.css").read_text(encoding="utf-8")
+    """One board's style sheet."""
+    return "\n".join((STATIC / f"{part}.css").read_text(encoding="utf-8") for part in ("shared", name))

@@ -7,12 +7,12 @@ import anywidget
 import traitlets
 
 from lowrank_kit.checks import InputError, check_name, check_rank
-from lowrank_kit.i18n import LANGUAGES, default_language
+from lowrank_kit.i18n import LANGUAGES, default_language, strings
 from lowrank_kit.methods.allocation import table_ladder
 from lowrank_kit.records import Measurement, RankPlan
 from lowrank_kit.widgets.assets import module, style
 from lowrank_kit.widgets.source import prepared
-from lowrank_kit.widgets.still import Still
+from lowrank_kit.widgets.still import Still, listed
 from lowrank_kit.widgets.wire import curves_message, finding_words, tables_message
 from lowrank_kit.widgets.worker import Stop, Worker
 
@@ -129,7 +129,13 @@ class RankBoard(anywidget.AnyWidget):
         return f"RankBoard({self.tables.name}: {len(self.tables.layers)} layers, {kept:.0%} of the parameters kept)"
 
     def _ipython_display_(self) -> None:
-        self._still.display(repr(self), self._repr_mimebundle_(), self.tables, self.ranks, self.language)
+        text = strings("board", self.language)
+        ranks = self.ranks.items()
+        lines = [
+            f"{n}: {text['rank_of'].format(rank=r, full=t.full_rank)}"
+            for (n, r), t in zip(ranks, self.tables.layers, strict=True)
+        ]
+        self._still.display(repr(self), self._repr_mimebundle_(), listed(self.tables.name, lines))
 
     def _key(self) -> tuple[int, ...]:
         return tuple(map(int, self.setting["ranks"]))
@@ -179,8 +185,7 @@ class RankBoard(anywidget.AnyWidget):
             self._show(ranks, found.stage, found.measured, found.dense)
             if found.stage == "latency":
                 self._records[key] = found.measured, found.dense
-                named = dict(zip(self.ranks, ranks, strict=True))
-                self._still.draw(self.tables, named, found.measured, found.dense, self.language)
+                self._draw(dict(zip(self.ranks, ranks, strict=True)), found.measured, found.dense)
 
     def _show(self, ranks: tuple[int, ...], stage: str, measured: Measurement, dense: Measurement) -> None:
         words = finding_words(measured, dense)
@@ -188,6 +193,11 @@ class RankBoard(anywidget.AnyWidget):
             self.finding = {"ranks": list(ranks), "stage": stage, **words}
         elif all(point["ranks"] != list(ranks) for point in self.tried):
             self.tried = [*self.tried, {"ranks": list(ranks), "change": words["change"]}]
+
+    def _draw(self, ranks: Mapping[str, int], measured: Measurement, dense: Measurement) -> None:
+        from lowrank_kit.plots.board import plot_board
+
+        self._still.show(plot_board(self.tables, ranks, measured, dense, language=self.language))
 
     def _ready_bench(self) -> "Bench":
         """The network itself, loaded in the worker's thread when it is first needed."""

@@ -2,41 +2,36 @@
 
 import uuid
 from base64 import b64encode
-from collections.abc import Mapping
+from collections.abc import Iterable
 from html import escape
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from IPython.display import display, update_display
 
-from lowrank_kit.i18n import strings
-from lowrank_kit.records import Measurement, RankTables
+if TYPE_CHECKING:  # matplotlib is loaded after everything a hand waits for
+    from lowrank_kit.plots.figure import Picture
 
-__all__ = ["Still"]
+__all__ = ["Still", "listed"]
 
 
 class Still:
-    """A second output beside a board's live view, which hides it: a list of ranks, and once measured, a picture."""
+    """A second output beside a board's live view, which hides it: a few words, and once there is one, a picture."""
 
     def __init__(self) -> None:
         self.id = f"lrk-still-{uuid.uuid4().hex}"
         self._html = ""
         self._shown = False
 
-    def display(self, text: str, bundle: Any, tables: RankTables, ranks: Mapping[str, int], language: str) -> None:
-        """Show the live view and, behind it, what stands for it."""
+    def display(self, text: str, bundle: Any, words: str) -> None:
+        """Show the live view and, behind it, what stands for it: the HTML in `words` until there is a picture."""
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        self._html = self._html or self._figure(_list(tables, ranks, strings("board", language)))
+        self._html = self._html or self._figure(words)
         display({**data, "text/plain": text}, metadata=metadata, raw=True)
         display({"text/html": self._html, "text/plain": ""}, raw=True, display_id=self.id)
         self._shown = True
 
-    def draw(
-        self, tables: RankTables, ranks: Mapping[str, int], measured: Measurement, dense: Measurement, language: str
-    ) -> None:
-        """The board as it is now; matplotlib is imported here, after everything a hand waits for."""
-        from lowrank_kit.plots.board import plot_board
-
-        picture = plot_board(tables, ranks, measured, dense, language=language)
+    def show(self, picture: "Picture") -> None:
+        """The board as it is now."""
         png, size = picture._repr_png_()
         picture.clear()  # a figure is full of cycles: without this each one stays, 8 MB of it, until much later
         source = f"data:image/png;base64,{b64encode(png).decode()}"
@@ -48,10 +43,6 @@ class Still:
         return f'<figure id="{self.id}" class="lrk-still" style="margin:0">{content}</figure>'
 
 
-def _list(tables: RankTables, ranks: Mapping[str, int], text: Mapping[str, str]) -> str:
-    """The ranks in words, for a board that has not been measured yet."""
-    lines = (
-        f"<li>{escape(t.name)}: {text['rank_of'].format(rank=ranks[t.name], full=t.full_rank)}</li>"
-        for t in tables.layers
-    )
-    return f"<figcaption>{escape(tables.name)}</figcaption><ul>{''.join(lines)}</ul>"
+def listed(title: str, lines: Iterable[str]) -> str:
+    """Words for a board without a picture yet, as HTML."""
+    return f"<figcaption>{escape(title)}</figcaption><ul>{''.join(f'<li>{escape(line)}</li>' for line in lines)}</ul>"

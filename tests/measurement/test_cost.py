@@ -1,25 +1,18 @@
-"""Parameters, bytes and multiply-adds from closed formulas, against torch's own count of floating point operations."""
+"""Parameters, bytes and multiply-adds against closed formulas, attention's own products included."""
+
+import warnings
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.nn.utils import parametrizations, prune
 
-from lowrank_kit.measurement.cost import layer_params, macs, n_params, positions, size_bytes
-from lowrank_kit.measurement.placement import inputs_for
-from lowrank_kit.models.surgery import compress
-
-
-def counted(model, x):
-    """Multiply-adds of one example by torch's counter, which must have counted something."""
-    model.eval()
-    with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(inputs_for(model, x[:1]))
-    total = counter.get_total_flops()
-    assert total > 0
-    assert total % 2 == 0
-    return total // 2
+from lowrank_kit.checks import InputError
+from lowrank_kit.measurement.cost import layer_macs, layer_params, macs, n_params, rank_macs, size_bytes
+from lowrank_kit.models.low_rank import suited
+from lowrank_kit.models.surgery import Factorisation, compress
+from lowrank_kit.records import LayerPlan, RankPlan
 
 
 class Moved(nn.Module):
@@ -48,78 +41,221 @@ def positions_first(layer):
     return Moved(layer, lambda x: x.transpose(0, 1), lambda y, n: y.transpose(0, 1))
 
 
+class Calls(nn.Module):
+    """Attention as it is called in a network."""
+
+    def __init__(self, attention, call):
+        super().__init__()
+        self.attention, self.call = attention, call
+
+    def forward(self, x):
+        return self.call(self.attention, x)[0].mean(1)
+
+
+def self_attention(attention, x):
+    return attention(x, x, x)
+
+
+def self_attention_without_weights(attention, x):
+    return attention(x, x, x, need_weights=False)
+
+
+def cross_attention(attention, x):
+    return attention(x[:, :2], x, x, need_weights=False)
+
+
+T, D, FF = 5, 8, 12  # tokens, width, width between
+
+
+def attention(**kwargs):
+    return nn.MultiheadAttention(D, 2, batch_first=True, **kwargs)
+
+
+def encoder_layer(**kwargs):
+    return nn.TransformerEncoderLayer(D, 2, FF, batch_first=True, **kwargs)
+
+
+# network -> shape of one example, multiply-adds for it in its layers and between them
 NETWORKS = {
-    "linear": (nn.Linear(12, 7), (12,)),
-    "linear over positions": (nn.Linear(12, 7), (5, 6, 12)),
-    "conv": (nn.Conv2d(3, 8, 3), (3, 11, 9)),
-    "conv stride": (nn.Conv2d(3, 8, 3, stride=(1, 2), padding=1), (3, 11, 9)),
-    "conv dilation": (nn.Conv2d(3, 8, (3, 5), dilation=(2, 1), padding="same"), (3, 11, 9)),
-    "conv groups": (nn.Conv2d(4, 8, 3, groups=2), (4, 11, 9)),
-    "depthwise and pointwise": (nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 9, 1)), (4, 11, 9)),
-    "conv circular": (nn.Conv2d(3, 8, 3, padding=1, padding_mode="circular"), (3, 11, 9)),
-    "conv1d": (nn.Conv1d(3, 8, 5, stride=2), (3, 40)),
-    "conv3d": (nn.Conv3d(2, 4, 3), (2, 6, 7, 8)),
-    "linear over rows in the batch": (rows_in_the_batch(nn.Linear(12, 7)), (5, 12)),
-    "conv over frames in the batch": (frames_in_the_batch(nn.Conv2d(3, 8, 3)), (4, 3, 11, 9)),
-    "linear over positions first": (positions_first(nn.Linear(12, 7)), (5, 12)),
+    "linear": (nn.Linear(12, 7), (12,), 12 * 7, 0),
+    "linear over positions": (nn.Linear(12, 7), (5, 6, 12), 30 * 12 * 7, 0),
+    "computed": (parametrizations.weight_norm(nn.Linear(12, 7)), (12,), 12 * 7, 0),
+    "conv": (nn.Conv2d(3, 8, 3), (3, 11, 9), 9 * 7 * 8 * 27, 0),
+    "conv stride": (nn.Conv2d(3, 8, 3, stride=(1, 2), padding=1), (3, 11, 9), 11 * 5 * 8 * 27, 0),
+    "conv dilation": (nn.Conv2d(3, 8, (3, 5), dilation=(2, 1), padding="same"), (3, 11, 9), 11 * 9 * 8 * 45, 0),
+    "conv groups": (nn.Conv2d(4, 8, 3, groups=2), (4, 11, 9), 9 * 7 * 8 * 18, 0),
+    "depthwise and pointwise": (
+        nn.Sequential(nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 9, 1)),
+        (4, 11, 9),
+        9 * 7 * (4 * 9 + 9 * 4),
+        0,
+    ),
+    "conv circular": (nn.Conv2d(3, 8, 3, padding=1, padding_mode="circular"), (3, 11, 9), 11 * 9 * 8 * 27, 0),
+    "conv1d": (nn.Conv1d(3, 8, 5, stride=2), (3, 40), 18 * 8 * 15, 0),
+    "conv3d": (nn.Conv3d(2, 4, 3), (2, 6, 7, 8), 4 * 5 * 6 * 4 * 54, 0),
+    "transposed": (nn.ConvTranspose2d(3, 8, 2, stride=2), (3, 4, 5), 0, 4 * 5 * 3 * 8 * 4),
+    "linear over rows in the batch": (rows_in_the_batch(nn.Linear(12, 7)), (5, 12), 5 * 12 * 7, 0),
+    "conv over frames in the batch": (frames_in_the_batch(nn.Conv2d(3, 8, 3)), (4, 3, 11, 9), 4 * 9 * 7 * 8 * 27, 0),
+    "linear over positions first": (positions_first(nn.Linear(12, 7)), (5, 12), 5 * 12 * 7, 0),
+    "attention": (Calls(attention(), self_attention), (T, D), T * 4 * D * D, 2 * T * T * D),
+    "attention without weights": (
+        Calls(attention(bias=False), self_attention_without_weights),
+        (T, D),
+        T * 4 * D * D,
+        2 * T * T * D,
+    ),
+    "attention on more": (
+        Calls(attention(), cross_attention),
+        (T, D),
+        2 * D * D + T * 2 * D * D + 2 * D * D,
+        2 * 2 * T * D,
+    ),
+    "attention of three widths": (
+        Calls(attention(kdim=D, vdim=6), lambda a, x: a(x, x, x[..., :6])),
+        (T, D),
+        T * (3 * D * D + 6 * D),
+        2 * T * T * D,
+    ),
+    "encoder layer": (encoder_layer(), (T, D), T * (4 * D * D + 2 * D * FF), 2 * T * T * D),
+    "encoder": (
+        nn.TransformerEncoder(encoder_layer(norm_first=True), 2, enable_nested_tensor=False),
+        (T, D),
+        2 * T * (4 * D * D + 2 * D * FF),
+        2 * 2 * T * T * D,
+    ),
+    "recurrent": (Calls(nn.LSTM(D, 6, batch_first=True), lambda lstm, x: lstm(x)), (T, D), 0, T * 4 * 6 * (D + 6)),
 }
+networks = pytest.mark.parametrize(("model", "shape", "inside", "between"), NETWORKS.values(), ids=NETWORKS)
 
 
-@pytest.mark.parametrize(("model", "shape"), NETWORKS.values(), ids=NETWORKS)
-def test_macs_are_half_of_torchs_flops(model, shape, rng):
+@networks
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_macs_are_those_by_hand(model, shape, inside, between, training, rng):
     x = rng.standard_normal((3, *shape)).astype(np.float32)
-    assert macs(model, x) == counted(model, x)
+    assert macs(model.train(training), x) == inside + between
+    assert sum(layer_macs(model, x).values()) == inside
 
 
-@pytest.mark.parametrize("name", ["mnist", "digits"])
-def test_macs_of_the_zoo_dense_and_compressed(name, request, by_hand):
-    model, data = request.getfixturevalue(name)
-    assert macs(model, data.test.x) == counted(model, data.test.x)
-    ranks = {"mnist": {"conv2": 20, "conv3": 30, "fc1": 40}, "digits": {"fc1": 8, "fc2": 16}}[name]
-    small = compress(model, by_hand(model, ranks))
-    assert macs(small, data.test.x) == counted(small, data.test.x) < macs(model, data.test.x)
+@networks
+@pytest.mark.parametrize("method", ["svd", "spatial"])
+def test_every_unit_of_rank_costs_the_same(model, shape, inside, between, method, rng):
+    x = rng.standard_normal((3, *shape)).astype(np.float32)
+    found = Factorisation(model)
+    methods = {name: suited(layer, method) for name, layer in found.layers.items()}
+    a_unit = rank_macs(model, x, {name: LayerPlan(1, how) for name, how in methods.items()})
+    for rank in (1, 2):
+        ranks = {name: min(rank, len(found.spectrum(name, how).values)) for name, how in methods.items()}
+        plans = {name: LayerPlan(ranks[name], how) for name, how in methods.items()}
+        small = found.compress(RankPlan(plans, found.weights), break_even_guard=False)
+        assert macs(small, x) == between + sum(ranks[name] * a_unit[name] for name in methods)
 
 
-@pytest.mark.parametrize(("name", "examples"), [("residual", "images"), ("cnn", "images"), ("mlp", "vectors")])
-def test_macs_of_networks_dense_and_compressed(name, examples, request, by_hand):
-    model, x = request.getfixturevalue(name), request.getfixturevalue(examples).x
-    assert macs(model, x) == counted(model, x)
-    small = compress(
-        model, by_hand(model, dict.fromkeys([n for n, m in model.named_modules() if n in positions(model, x)], 1))
-    )
-    assert macs(small, x) == counted(small, x) < macs(model, x)
+def test_a_spatial_rank_of_a_convolution_by_hand(rng):
+    model, x = nn.Conv2d(3, 8, (3, 5), stride=(2, 1)), rng.standard_normal((1, 3, 11, 9)).astype(np.float32)
+    # 3 x 1 at stride (2, 1) on 11 x 9 gives 5 x 9 positions; 1 x 5 then gives 5 x 5.
+    assert rank_macs(model, x, {"": LayerPlan(1, "spatial")}) == {"": 5 * 9 * 3 * 3 + 5 * 5 * 8 * 5}
+    assert rank_macs(model, x, {"": LayerPlan(1)}) == {"": 5 * 5 * (3 * 15 + 8)}
 
 
 def test_macs_of_mnist_cnn_by_hand(mnist):
     model, data = mnist
-    layers = {"conv1": 28**2, "conv2": 14**2, "conv3": 7**2, "fc1": 1, "head": 1}
-    assert positions(model, data.test.x) == layers
-    by_hand = 28**2 * 32 * 25 + 14**2 * 64 * 288 + 7**2 * 128 * 576 + 256 * 1152 + 10 * 256
-    assert macs(model, data.test.x) == by_hand
+    layers = {
+        "conv1": 28**2 * 32 * 25,
+        "conv2": 14**2 * 64 * 288,
+        "conv3": 7**2 * 128 * 576,
+        "fc1": 256 * 1152,
+        "head": 10 * 256,
+    }
+    assert layer_macs(model, data.test.x) == layers
+    assert macs(model, data.test.x) == sum(layers.values())
+
+
+def test_layers_come_in_the_order_they_are_run(vectors):
+    class Backwards(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.last, self.spare, self.first = nn.Linear(8, 4), nn.Linear(8, 8), nn.Linear(12, 8)
+
+        def forward(self, x):
+            return self.last(self.first(x))
+
+    assert [*layer_macs(Backwards(), vectors.x).items()] == [("first", 96), ("last", 32)]
+
+
+class Loop(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.step, self.spare = nn.Linear(6, 6), nn.Linear(6, 6)
+
+    def forward(self, x):
+        return self.step(self.step(x))
 
 
 def test_a_layer_used_twice_counts_twice_and_one_never_reached_not_at_all():
-    class Loop(nn.Module):
+    x = np.ones((2, 6), np.float32)
+    assert layer_macs(Loop(), x) == {"step": 72}
+    assert rank_macs(Loop(), x, {"step": LayerPlan(1), "spare": LayerPlan(1)}) == {"step": 24}
+    assert macs(Loop(), x) == 72
+
+
+def test_layers_of_one_weight_count_each_time_they_are_run():
+    model = nn.Sequential(nn.Linear(6, 6), nn.Linear(6, 6))
+    model[1].weight = model[0].weight
+    x = np.ones((2, 6), np.float32)
+    assert macs(model, x) == 72 == 2 * layer_macs(model, x)["0"]
+
+
+def test_zero_is_an_error():
+    class Silent(nn.Module):
+        """Its product is hidden from the counter."""
+
         def __init__(self):
             super().__init__()
-            self.step, self.spare = nn.Linear(6, 6), nn.Linear(6, 6)
+            self.fc = nn.Linear(4, 4)
 
         def forward(self, x):
-            return self.step(self.step(x))
+            return x + 0 * self.fc.weight.sum()
 
-    x = np.ones((2, 6), np.float32)
-    assert positions(Loop(), x) == {"step": 2}
-    assert macs(Loop(), x) == counted(Loop(), x) == 72
+    with pytest.raises(InputError, match="the model's multiply-adds can't be counted"):
+        macs(Silent(), np.ones((2, 4), np.float32))
+    assert macs(nn.Sequential(nn.ReLU()), np.ones((2, 4), np.float32)) == 0
 
 
 def test_counting_leaves_no_hook_and_no_mode_behind(residual, images, states):
     residual.train()
     before = states(residual)
     macs(residual, images.x)
+    layer_macs(residual, images.x)
+    rank_macs(residual, images.x, {"conv1": LayerPlan(1)})
     with pytest.raises(RuntimeError):
         macs(residual, images.x[:, :2])
     assert states.same(before, states(residual))
     assert not any(m._forward_hooks for m in residual.modules())
+
+
+def test_a_recurrent_network_is_counted_without_a_warning(rng):
+    model, before = Calls(nn.GRU(D, 6, batch_first=True), lambda gru, x: gru(x)), torch.backends.mkldnn.enabled
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert macs(model, rng.standard_normal((1, T, D)).astype(np.float32)) == T * 3 * 6 * (D + 6)
+    assert torch.backends.mkldnn.enabled is before
+
+
+@pytest.mark.parametrize(("name", "examples"), [("residual", "images"), ("cnn", "images"), ("mlp", "vectors")])
+def test_a_compressed_network_takes_less(name, examples, request, by_hand):
+    model, x = request.getfixturevalue(name), request.getfixturevalue(examples).x
+    small = compress(model, by_hand(model, dict.fromkeys(layer_macs(model, x), 1)))
+    assert 0 < macs(small, x) < macs(model, x)
+
+
+# parameters and bytes
+
+
+class Scaled(nn.Linear):
+    """Computes something of its own by its weight, so that it can't be factorised."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
 
 
 def test_parameters_and_bytes_by_hand():
@@ -139,15 +275,22 @@ def test_layer_parameters_are_those_of_linear_and_convolution_layers_with_their_
         nn.Conv3d(2, 2, 2),
         nn.ConvTranspose2d(2, 2, 2),
         nn.LSTM(4, 4),
+        nn.MultiheadAttention(8, 2, add_bias_kv=True),
+        parametrizations.weight_norm(nn.Linear(4, 3)),
+        prune.l1_unstructured(nn.Linear(4, 3), "weight", 0.5),
+        Scaled(4, 3),
     )
-    assert layer_params(model) == (12 + 3) + 30 + (8 * 2 * 9 + 8) + (2 * 2 * 8 + 2)
+    by_hand = [12 + 3, 30, 8 * 2 * 9 + 8, 2 * 2 * 8 + 2, 4 * 64 + 4 * 8, *[12 + 3] * 3]
+    assert layer_params(model) == sum(by_hand)
     assert layer_params(nn.Sequential(nn.BatchNorm1d(4), nn.ReLU())) == 0
 
 
-def test_a_shared_parameter_counts_once():
+def test_a_shared_parameter_counts_once(by_hand):
     model = nn.Sequential(nn.Linear(5, 5, bias=False), nn.Linear(5, 5, bias=False))
     model[1].weight = model[0].weight
     assert (n_params(model), size_bytes(model), layer_params(model)) == (25, 100, 25)
+    small = compress(model, by_hand(model, {"0": 2}))
+    assert (n_params(small), size_bytes(small), layer_params(small)) == (20, 80, 20)
 
 
 def test_half_precision_is_half_the_bytes(cnn):

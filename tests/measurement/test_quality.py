@@ -6,15 +6,15 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement import quality
-from lowrank_kit.measurement.quality import Stopped, batches, evaluating, logits, logits_by_batch, predictions
+from lowrank_kit.measurement.quality import Stopped, logits, logits_by_batch, predictions
+from lowrank_kit.models import running
 from lowrank_kit.records import Examples
 
 
 @pytest.fixture(autouse=True)
 def known_batches(monkeypatch):
     """Batches of at most 128, whatever suits a processor best."""
-    monkeypatch.setattr(quality, "EXAMPLES_A_BATCH", 128)
+    monkeypatch.setattr(running, "EXAMPLES_A_BATCH", 128)
 
 
 class Answer(nn.Module):
@@ -38,14 +38,6 @@ def test_logits_are_the_models_whatever_the_batches(mlp, rng):
     with torch.inference_mode():
         expected = mlp(torch.from_numpy(x)).numpy()
     np.testing.assert_allclose(logits(mlp, x), expected, rtol=1e-5, atol=1e-6)
-
-
-@pytest.mark.parametrize(("n", "shape"), [(300, (12,)), (300, (3, 300, 300)), (5, (3, 1000, 1000)), (1, ())])
-def test_batches_are_everything_in_order_and_small(n, shape):
-    x = np.broadcast_to(np.arange(n).reshape(-1, *[1] * len(shape)), (n, *shape))
-    found = batches(x)
-    assert [int(i) for batch in found for i in batch.reshape(len(batch), -1)[:, 0]] == [*range(n)]
-    assert all(len(batch) <= 128 and (len(batch) == 1 or batch.size <= 2**21) for batch in found)
 
 
 def test_rows_come_by_batch_with_the_modes_put_back_between(mlp, rng):
@@ -93,17 +85,6 @@ def test_inputs_take_the_models_dtype(mlp, vectors, dtype):
 def test_whole_numbers_reach_an_embedding_as_they_are():
     model = nn.Sequential(nn.Embedding(9, 6), nn.Flatten(), nn.Linear(18, 4))
     assert logits(model, np.array([[1, 2, 8], [0, 0, 0]])).shape == (2, 4)
-
-
-def test_evaluating_puts_every_modules_mode_back(residual):
-    residual.train()
-    residual.norm.eval()
-    before = [m.training for m in residual.modules()]
-    with pytest.raises(ZeroDivisionError), evaluating(residual):
-        assert not any(m.training for m in residual.modules())
-        assert torch.is_inference_mode_enabled()
-        raise ZeroDivisionError
-    assert [m.training for m in residual.modules()] == before
 
 
 def test_batchnorm_statistics_are_left_alone(residual, images, states):

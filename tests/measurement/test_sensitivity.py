@@ -8,18 +8,18 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement import quality
 from lowrank_kit.measurement import sensitivity as room
 from lowrank_kit.measurement.quality import logits
 from lowrank_kit.measurement.sensitivity import scores_by_rank
-from lowrank_kit.models.layers import matrix_shape
+from lowrank_kit.models import running
+from lowrank_kit.models.low_rank import matrix_shape
 from lowrank_kit.models.surgery import Factorisation, compress
 
 
 @pytest.fixture(autouse=True)
 def known_batches(monkeypatch):
     """Batches of at most 128, whatever suits a processor best."""
-    monkeypatch.setattr(quality, "EXAMPLES_A_BATCH", 128)
+    monkeypatch.setattr(running, "EXAMPLES_A_BATCH", 128)
 
 
 class InPlace(nn.Module):
@@ -41,37 +41,69 @@ def nested():
     )
 
 
+def tied():
+    """Two layers of one weight, with a bias each; cutting one cuts both."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 12), nn.ReLU(), nn.Linear(12, 4))
+    model[2].weight = model[0].weight
+    return model
+
+
+def encoder():
+    """Attention, a computed weight and a convolution in groups."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        nn.Flatten(2),
+        nn.utils.parametrizations.weight_norm(nn.Linear(16, 8)),
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+        nn.Flatten(),
+        nn.Linear(64, 4),
+    )
+
+
 NETWORKS = [
     ("mlp", "vectors", ["0", "2", "4"]),
     ("cnn", "images", ["0", "2", "4", "7"]),
     ("residual", "images", ["conv1", "conv2", "head"]),
     (nested, "vectors", ["0.0", "1.fc", "2.0"]),
+    (tied, "vectors", ["0", "4"]),
+    (encoder, "images", ["0", "1", "3", "4.self_attn.in_proj", "4.self_attn.out_proj", "4.linear1", "6"]),
 ]
-CASES = [(network, examples, layer) for network, examples, layers in NETWORKS for layer in layers]
+CASES = [
+    pytest.param(network, examples, layer, method, id=f"{getattr(network, '__name__', network)}-{layer}-{method}")
+    for network, examples, layers in NETWORKS
+    for layer in layers
+    for method in (["svd", "aware", "spatial"] if (network, layer) in [("cnn", "0"), (encoder, "1")] else ["svd"])
+]
 
 
 def network_of(request, source):
     return source() if callable(source) else request.getfixturevalue(source)
 
 
-def scores_of(*args):
+def scores_of(*args, **kwargs):
     """The scores alone, without the pauses between batches."""
-    return [scores for scores in scores_by_rank(*args) if scores is not None]
+    return [scores for scores in scores_by_rank(*args, **kwargs) if scores is not None]
 
 
 @pytest.mark.parametrize("held", [room.HELD_BYTES, 0], ids=["held", "not held"])
-@pytest.mark.parametrize(("source", "examples", "layer"), CASES)
-def test_scores_are_those_of_the_cut_network(source, examples, layer, held, request, by_hand, monkeypatch):
+@pytest.mark.parametrize(("source", "examples", "layer", "method"), CASES)
+def test_scores_are_those_of_the_cut_network(
+    source, examples, layer, method, held, request, by_hand, monkeypatch, states
+):
     monkeypatch.setattr(room, "HELD_BYTES", held)
-    model = network_of(request, source).double()
-    x = request.getfixturevalue(examples).x
-    full = min(matrix_shape(model.get_submodule(layer)))
+    model, data = network_of(request, source).double(), request.getfixturevalue(examples)
+    before, factorisation = states(model), Factorisation(model, data)
+    full = min(matrix_shape(factorisation.layers[layer], method))
     ranks = [1, full, max(full // 2, 1), 2]
-    found = scores_of(Factorisation(model), layer, ranks, x)
+    found = scores_of(factorisation, layer, ranks, data.x, method=method)
     assert len(found) == len(ranks)
     for rank, scores in zip(ranks, found, strict=True):
-        cut = compress(model, by_hand(model, {layer: rank}), break_even_guard=False)
-        np.testing.assert_allclose(scores, logits(cut, x), rtol=1e-5, atol=1e-6)
+        cut = compress(model, by_hand(model, {layer: rank}, method), data=data, break_even_guard=False)
+        np.testing.assert_allclose(scores, logits(cut, data.x), rtol=1e-5, atol=1e-6)
+    assert states.same(before, states(model))
 
 
 def test_many_batches_come_back_in_order(digits, digits_factorisation, by_hand):
@@ -82,32 +114,35 @@ def test_many_batches_come_back_in_order(digits, digits_factorisation, by_hand):
     np.testing.assert_allclose(scores, logits(compress(model, by_hand(model, {"fc2": 5})), x), atol=1e-4)
 
 
-class Counting(nn.Module):
-    """Passes on what it is given and counts how often."""
+class Told(nn.Module):
+    """Passes on what it is given and tells of it."""
 
-    calls = 0
+    def __init__(self, tell):
+        super().__init__()
+        self.tell = tell
 
     def forward(self, x):
-        self.calls += 1
+        self.tell(len(x))
         return x
 
 
 @pytest.mark.parametrize(("held", "calls"), [(room.HELD_BYTES, 1 + 3), (0, 1 + 3 * 5)])
 def test_what_lies_before_the_layer_runs_once_unless_it_is_too_much_to_hold(mlp, rng, monkeypatch, held, calls):
     monkeypatch.setattr(room, "HELD_BYTES", held)
-    first = Counting()
+    told = []
     x = rng.standard_normal((300, 12)).astype(np.float32)  # three batches
-    scores_of(Factorisation(nn.Sequential(first, *mlp)), "3", range(1, 6), x)
-    assert first.calls == calls  # and once to see how much there is to hold
+    # A function is not copied along with the network.
+    scores_of(Factorisation(nn.Sequential(Told(lambda n: told.append(n)), *mlp)), "3", range(1, 6), x)
+    assert len(told) == calls  # and once to see how much there is to hold
 
 
 def test_what_is_held_is_limited_by_all_the_batches_together(mlp, rng, monkeypatch):
     x = rng.standard_normal((300, 12)).astype(np.float32)
     for limit, calls in [(3 * 128 * 12 * 4, 1 + 3), (3 * 128 * 12 * 4 - 1, 1 + 3 * 2)]:
         monkeypatch.setattr(room, "HELD_BYTES", limit)
-        first = Counting()
-        scores_of(Factorisation(nn.Sequential(first, *mlp)), "1", [1, 2], x)
-        assert first.calls == calls
+        told = []
+        scores_of(Factorisation(nn.Sequential(Told(lambda n, to=told: to.append(n)), *mlp)), "1", [1, 2], x)
+        assert len(told) == calls
 
 
 def test_other_work_may_go_first_between_batches(mlp, rng):

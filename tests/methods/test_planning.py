@@ -1,5 +1,7 @@
 """A plan keeps its budget on the network that is really compressed, and the next step would break it."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
@@ -7,10 +9,11 @@ from torch import nn
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.cost import macs
 from lowrank_kit.measurement.measure import measure
-from lowrank_kit.methods.allocation import ladder, table_ladder
+from lowrank_kit.methods.allocation import ladder, params_prices, table_ladder
 from lowrank_kit.methods.planning import plan
 from lowrank_kit.methods.prediction import tabulate
 from lowrank_kit.models.inventory import factorable_layers, weights_hash
+from lowrank_kit.models.low_rank import suited
 from lowrank_kit.models.surgery import Factorisation, compress, spectra
 from lowrank_kit.records import LayerPlan
 
@@ -24,18 +27,21 @@ def params_of_layers(model):
     return sum(p.numel() for layer in layers for p in layer.parameters())
 
 
-def following(model, found, rule, head):
-    """The ranks of the ladder's next step, whatever the costs on it."""
-    planned = {k: s for k, s in spectra(model).items() if k != head}
-    steps = ladder(planned, rule, dict.fromkeys(planned, 1.0), params_of_layers(model))
+def following(model, found, rule, head, method="svd", data=None):
+    """The plan of the ladder's next step, whatever the costs on it."""
+    parts = Factorisation(model, data)
+    methods = {name: suited(layer, method) for name, layer in parts.layers.items() if name != head}
+    planned = {name: parts.spectrum(name, how) for name, how in methods.items()}
+    steps = ladder(planned, rule, params_prices(planned), params_of_layers(model))
     full = {k: min(s.shape) for k, s in planned.items()}
     step = steps.ranks.tolist().index([found.ranks.get(k, full[k]) for k in planned])
     ranks = dict(zip(planned, steps.ranks[step + 1].tolist(), strict=True))
-    return {k: r for k, r in ranks.items() if r < full[k]}
+    return replace(found, layers={k: LayerPlan(r, methods[k]) for k, r in ranks.items() if r < full[k]})
 
 
-def share(model, ranks, cost, x, by_hand):
-    small = compress(model, by_hand(model, ranks))
+def share(model, found, cost, data):
+    """What is kept of the network that is really compressed."""
+    small, x = compress(model, found, data=data), data.test.x
     return params_of_layers(small) / params_of_layers(model) if cost == "params" else macs(small, x) / macs(model, x)
 
 
@@ -44,31 +50,53 @@ def share(model, ranks, cost, x, by_hand):
 @pytest.mark.parametrize("cost", ["params", "macs"])
 @pytest.mark.parametrize("budget", [0.15, 0.5, 0.9])
 @pytest.mark.parametrize("keep_head", [True, False])
-def test_a_budget_is_kept_and_used_up(name, rule, cost, budget, keep_head, request, by_hand):
+def test_a_budget_is_kept_and_used_up(name, rule, cost, budget, keep_head, request):
     model, data = request.getfixturevalue(name)
     found = plan(model, rule=rule, budget=budget, cost=cost, data=data, keep_head=keep_head)
     assert (found.rule, found.budget, found.cost, found.weights) == (rule, budget, cost, weights_hash(model))
-    assert share(model, found.ranks, cost, data.test.x, by_hand) <= budget
-    more = following(model, found, rule, "head" if keep_head else None)
-    assert share(model, more, cost, data.test.x, by_hand) > budget
+    assert share(model, found, cost, data) <= budget
+    assert share(model, following(model, found, rule, "head" if keep_head else None), cost, data) > budget
+
+
+@rules
+@pytest.mark.parametrize("cost", ["params", "macs"])
+@pytest.mark.parametrize("method", ["spatial", "aware"])
+@pytest.mark.parametrize("name", ["mnist", "digits", "mixed"])
+def test_a_budget_is_kept_and_used_up_by_every_method(name, rule, cost, method, request, images, split):
+    given = request.getfixturevalue(name)
+    model, data = (given, split(images)) if name == "mixed" else given
+    found = plan(model, rule=rule, budget=0.7, cost=cost, method=method, data=data)
+    kinds = {layer: type(model.get_submodule(layer)).__name__ for layer in found.layers}
+    expected = {n: method if method == "aware" or kind == "Conv2d" else "svd" for n, kind in kinds.items()}
+    assert {layer: part.method for layer, part in found.layers.items()} == expected != {}
+    assert share(model, found, cost, data) <= 0.7
+    assert share(model, following(model, found, rule, "head", method, data), cost, data) > 0.7
+
+
+class Scaled(nn.Linear):
+    """Computes something else by its weight: no plan can make it smaller, and a budget is a share of it."""
+
+    def forward(self, x):
+        return 2 * super().forward(x)
 
 
 class Mixed(nn.Module):
-    """Besides two layers to plan, layers that a budget is a share of but that no plan can make smaller."""
+    """Besides layers to plan, layers that a budget is a share of but that no plan can make smaller."""
 
     def __init__(self):
         super().__init__()
         self.head = nn.Linear(16, 4)  # registered first, run last
         self.grouped = nn.Conv2d(3 * 8, 16, 3, padding=1, groups=2)
+        self.depthwise = nn.Conv2d(16, 16, 3, padding=1, groups=16)
         self.norm = nn.BatchNorm2d(16)
         self.conv = nn.Conv2d(16, 16, 3, padding=1)
         self.along = nn.Conv1d(16, 16, 3)
-        self.fc = nn.Linear(16, 16)
+        self.fc, self.scaled = nn.Linear(16, 16), Scaled(16, 16)
 
     def forward(self, x):
-        x = torch.relu(self.norm(self.grouped(x.repeat_interleave(8, 1))))
+        x = torch.relu(self.norm(self.depthwise(self.grouped(x.repeat_interleave(8, 1)))))
         x = torch.relu(self.conv(x)).mean(3)
-        return self.head(torch.relu(self.fc(self.along(x).mean(2))))
+        return self.head(self.scaled(torch.relu(self.fc(self.along(x).mean(2)))))
 
 
 @pytest.fixture
@@ -79,25 +107,25 @@ def mixed():
 
 @rules
 @pytest.mark.parametrize("cost", ["params", "macs"])
-@pytest.mark.parametrize("budget", [0.6, 0.75, 0.95])
-def test_layers_that_cannot_be_factorised_are_part_of_the_budget(mixed, images, split, rule, cost, budget, by_hand):
+@pytest.mark.parametrize("budget", [0.4, 0.6, 0.95])
+def test_layers_that_cannot_be_made_smaller_are_part_of_the_budget(mixed, images, split, rule, cost, budget):
     data = split(images)
     found = plan(mixed, rule=rule, budget=budget, cost=cost, data=data)
-    assert {*found.ranks} <= {"conv", "fc"}
-    assert share(mixed, found.ranks, cost, images.x, by_hand) <= budget
-    assert share(mixed, following(mixed, found, rule, "head"), cost, images.x, by_hand) > budget
+    assert {*found.ranks} <= {"grouped", "conv", "along", "fc"}
+    assert share(mixed, found, cost, data) <= budget
+    assert share(mixed, following(mixed, found, rule, "head"), cost, data) > budget
     # The board's tables have the same ladder, whose costs are those of the compressed network.
     tables = tabulate(Factorisation(mixed), data, measure(mixed, data, latency_budget_s=0))
     steps, dense = table_ladder(tables, rule, cost), {t.name: t.full_rank for t in tables.layers}
     assert tables.plan(dense | steps.at(budget)).ranks == found.ranks
     kept = steps.cost[steps.ranks.tolist().index([*steps.at(budget).values()])]
-    assert kept == pytest.approx(share(mixed, found.ranks, cost, images.x, by_hand), rel=1e-12)
+    assert kept == pytest.approx(share(mixed, found, cost, data), rel=1e-12)
 
 
 @pytest.mark.parametrize("cost", ["params", "macs"])
-def test_a_budget_below_what_cannot_be_factorised_is_out_of_reach(mixed, images, cost):
+def test_a_budget_below_what_cannot_be_made_smaller_is_out_of_reach(mixed, images, cost):
     with pytest.raises(InputError, match=r"`budget` must be at least 0\.\d+ for this network"):
-        plan(mixed, budget=0.2, cost=cost, data=images)
+        plan(mixed, budget=0.1, cost=cost, data=images)
 
 
 def test_the_head_is_the_layer_that_is_run_last_where_there_are_data_to_run(mixed, images):
@@ -142,7 +170,7 @@ def test_a_network_of_one_layer_is_planned_where_its_head_may_go():
     model = nn.Linear(30, 30)
     assert plan(model, budget=0.5, keep_head=False).ranks == {"": 7}
     with pytest.raises(
-        InputError, match=r"no layer to plan: the network has no nn\.Linear or nn\.Conv2d besides its head"
+        InputError, match="no layer to plan: the network has no linear or convolution layer besides its head"
     ):
         plan(model, budget=0.5)
 
@@ -177,6 +205,8 @@ def test_a_layer_that_is_never_reached_costs_no_macs(vectors):
         ({"budget": 0.001}, r"`budget` must be at least 0\.\d+ for this network, which is rank 1 in every layer"),
         ({"rule": "enrgy"}, "`rule` must be one of 'energy', 'uniform'; got 'enrgy'.*mean 'energy'"),
         ({"cost": "flops"}, "`cost` must be one of 'params', 'macs'; got 'flops'"),
+        ({"method": "svdd"}, "`method` must be one of 'svd', 'spatial', 'aware'; got 'svdd'.*mean 'svd'"),
+        ({"method": "aware"}, '`data` must come with the method "aware": examples to see what the layers put out'),
         ({"cost": "macs"}, '`data` must come with cost="macs": multiply-adds depend on the size of the input'),
     ],
 )

@@ -1,167 +1,256 @@
-"""A layer in two factors of full rank computes what the layer computes, whatever its settings."""
+"""Every layer the kit factorises is a plain one at heart; every other says why it is not."""
 
-import numpy as np
+import copy
+import warnings
+
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations, parametrize, prune
 
-from lowrank_kit.models.layers import as_matrix, is_channels_last, is_factorable, matrix_shape
-from lowrank_kit.models.surgery import Factorisation, compress
-
-CLOSE = {torch.float32: 1e-5, torch.float64: 1e-12}
-
-dtypes = pytest.mark.parametrize("dtype", CLOSE, ids=str)
-biases = pytest.mark.parametrize("bias", [True, False], ids=["bias", "no bias"])
-
-
-def in_factors(layer, by_hand, rank=None):
-    """The layer, itself the whole model, at a rank, the full one unless told."""
-    return compress(layer, by_hand(layer, {"": rank or min(matrix_shape(layer))}), break_even_guard=False)
-
-
-def assert_same_outputs(one, other, x):
-    with torch.inference_mode():
-        expected, found = one(x), other(x)
-    assert found.shape == expected.shape
-    assert (found - expected).abs().max() <= CLOSE[x.dtype] * expected.abs().max()
-
-
-@dtypes
-@biases
-@pytest.mark.parametrize("shape", [(7, 12), (12, 7), (8, 8), (1, 9), (9, 1)])
-@pytest.mark.parametrize("leading", [(5,), (2, 3), ()])
-def test_linear_at_full_rank(dtype, bias, shape, leading, by_hand):
-    torch.manual_seed(0)
-    layer = nn.Linear(*shape, bias=bias, dtype=dtype)
-    found = in_factors(layer, by_hand)
-    assert [*map(type, found)] == [nn.Linear, nn.Linear]
-    assert_same_outputs(layer, found, torch.randn(*leading, shape[0], dtype=dtype))
-
-
-@dtypes
-@biases
-@pytest.mark.parametrize("padding_mode", ["zeros", "reflect", "replicate", "circular"])
-@pytest.mark.parametrize(
-    ("stride", "padding"),
-    [(1, 0), (1, 1), (1, "same"), (2, 0), (2, 1), ((1, 2), 0), ((1, 2), (2, 1))],
+from lowrank_kit.models.layers import (
+    RowsLinear,
+    channels_last,
+    is_channels_last,
+    is_computed,
+    is_quantised,
+    linear_on,
+    plain_layer,
+    plain_type,
+    refusal,
 )
-@pytest.mark.parametrize("dilation", [1, (2, 1)])
-@pytest.mark.parametrize("kernel", [1, 3, (1, 5)])
-def test_convolution_at_full_rank(dtype, bias, stride, padding, padding_mode, dilation, kernel, by_hand):
-    torch.manual_seed(0)
-    layer = nn.Conv2d(
-        3,
-        6,
-        kernel,
-        stride=stride,
-        padding=padding,
-        padding_mode=padding_mode,
-        dilation=dilation,
-        bias=bias,
-        dtype=dtype,
-    )
-    found = in_factors(layer, by_hand)
-    assert [*map(type, found)] == [nn.Conv2d, nn.Conv2d]
-    assert_same_outputs(layer, found, torch.randn(2, 3, 9, 8, dtype=dtype))
-
-
-@pytest.mark.parametrize("rank", [1, 2, 5])
-def test_truncated_layer_errs_by_the_tail_energy(rank, by_hand):
-    torch.manual_seed(0)
-    layer = nn.Linear(9, 6, dtype=torch.float64)
-    found = in_factors(layer, by_hand, rank)
-    rest = (layer.weight - found.expand.weight @ found.reduce.weight).detach().numpy()
-    values = np.linalg.svd(as_matrix(layer), compute_uv=False)
-    assert np.sum(rest**2) == pytest.approx(np.sum(values[rank:] ** 2), rel=1e-10)
-    assert np.linalg.norm(rest, 2) == pytest.approx(values[rank], rel=1e-10)
-
-
-def test_both_factors_are_of_one_scale(by_hand):
-    layer = nn.Conv2d(4, 10, 3)
-    found = in_factors(layer, by_hand, 5)
-    S = np.linalg.svd(as_matrix(layer), compute_uv=False)[:5]
-    reduce, expand = (part.weight.detach().flatten(1).numpy() for part in found)
-    np.testing.assert_allclose(np.linalg.norm(reduce, axis=1) ** 2, S, rtol=1e-5)
-    np.testing.assert_allclose(np.linalg.norm(expand, axis=0) ** 2, S, rtol=1e-5)
-
-
-@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
-@pytest.mark.parametrize("build", [lambda: nn.Linear(8, 6), lambda: nn.Conv2d(3, 6, 3)], ids=["linear", "conv"])
-def test_dtype_is_kept(dtype, build, by_hand):
-    torch.manual_seed(0)
-    layer = build().to(dtype)
-    found = in_factors(layer, by_hand)
-    assert {p.dtype for p in found.parameters()} == {dtype}
-    product = found.expand.weight.flatten(1).double() @ found.reduce.weight.flatten(1).double()
-    limit = 16 * torch.finfo(dtype).eps
-    assert (product - layer.weight.flatten(1).double()).abs().max() <= limit * layer.weight.abs().max().double()
-
-
-def test_channels_last_is_kept_and_the_outputs_are_equal(by_hand):
-    layer = nn.Conv2d(4, 8, 3).to(memory_format=torch.channels_last)
-    found = in_factors(layer, by_hand)
-    assert is_channels_last(found.reduce)
-    assert not is_channels_last(in_factors(nn.Conv2d(4, 8, 3), by_hand).reduce)
-    x = torch.randn(2, 4, 7, 7).contiguous(memory_format=torch.channels_last)
-    assert_same_outputs(layer, found, x)
-    with torch.inference_mode():
-        assert found(x).is_contiguous(memory_format=torch.channels_last)
-
-
-@pytest.mark.parametrize("training", [True, False])
-def test_mode_is_kept(training, by_hand):
-    found = in_factors(nn.Linear(4, 4).train(training), by_hand)
-    assert {m.training for m in found.modules()} == {training}
-
-
-@biases
-@pytest.mark.parametrize("build", [nn.Linear, lambda *n, bias: nn.Conv2d(*n, 3, bias=bias)], ids=["linear", "conv"])
-@pytest.mark.parametrize("weight", [True, False])
-@pytest.mark.parametrize("offset", [True, False])
-def test_frozen_parameters_stay_frozen_and_others_are_trained(build, bias, weight, offset, by_hand):
-    layer = build(4, 6, bias=bias)
-    layer.weight.requires_grad_(weight)
-    if bias:
-        layer.bias.requires_grad_(offset)
-    found = in_factors(layer, by_hand, 2)
-    expected = {"reduce.weight": weight, "expand.weight": weight, **({"expand.bias": offset} if bias else {})}
-    assert {name: p.requires_grad for name, p in found.named_parameters()} == expected
-    assert all(p.is_leaf for p in found.parameters())
-
-
-@pytest.mark.parametrize(
-    ("layer", "shape"), [(nn.Linear(5, 3), (3, 5)), (nn.Conv2d(2, 7, (3, 4)), (7, 24)), (nn.Conv2d(2, 7, 1), (7, 2))]
-)
-def test_matrix_is_outputs_by_inputs(layer, shape):
-    assert matrix_shape(layer) == as_matrix(layer).shape == shape
-    np.testing.assert_array_equal(as_matrix(layer), layer.weight.detach().reshape(shape).numpy())
-
-
-def test_matrix_of_half_precision_is_float32():
-    assert as_matrix(nn.Linear(3, 2, dtype=torch.bfloat16)).dtype == np.float32
-    assert as_matrix(nn.Linear(3, 2, dtype=torch.float64)).dtype == np.float64
 
 
 class Mine(nn.Linear):
-    pass
+    """A subclass that computes what its parent does."""
+
+
+class MineToo(nn.Conv2d):
+    def forward(self, x):
+        return super().forward(x) + 1
+
+
+class OtherWalk(nn.Conv2d):
+    def _conv_forward(self, x, weight, bias):
+        return super()._conv_forward(x, weight, bias) + 1
+
+
+class Conv1D(nn.Module):
+    """transformers' linear layer, whose weight is inputs x outputs."""
+
+    def __init__(self, outputs, inputs):
+        super().__init__()
+        self.weight, self.bias = nn.Parameter(torch.randn(inputs, outputs)), nn.Parameter(torch.randn(outputs))
+
+    def forward(self, x):
+        return x @ self.weight + self.bias
+
+
+Conv1D.__module__ = "transformers.pytorch_utils"
+
+
+class Positive(nn.Module):
+    def forward(self, x):
+        return x.exp()
+
+
+class Wrapped(torch.Tensor):
+    """A tensor that may mean anything by its numbers."""
+
+
+def quietly(wrap, *args):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)
+        return wrap(*args)
+
+
+def pruned_twice(layer):
+    prune.random_unstructured(layer, "bias", 0.5)
+    return prune.l1_unstructured(prune.random_unstructured(layer, "weight", 0.3), "weight", 0.5)
+
+
+# Every way in which PyTorch computes a weight before each pass.
+COMPUTED = {
+    "weight norm": parametrizations.weight_norm,
+    "spectral norm": parametrizations.spectral_norm,
+    "a parametrisation of one's own": lambda layer: parametrize.register_parametrization(layer, "weight", Positive()),
+    "a parametrised bias": lambda layer: parametrize.register_parametrization(layer, "bias", Positive()),
+    "old weight norm": lambda layer: quietly(nn.utils.weight_norm, layer),
+    "old spectral norm": lambda layer: quietly(nn.utils.spectral_norm, layer),
+    "pruned": lambda layer: prune.l1_unstructured(layer, "weight", 0.5),
+    "pruned twice": pruned_twice,
+}
+
+LAYERS = {
+    "linear": (lambda: nn.Linear(6, 5), (6,)),
+    "linear in attention": (lambda: RowsLinear(6, 5), (6,)),
+    "subclass": (lambda: Mine(6, 5), (6,)),
+    "conv1d": (lambda: nn.Conv1d(4, 6, 3, stride=2), (4, 9)),
+    "conv2d": (lambda: nn.Conv2d(4, 6, 3, padding="same", dilation=(2, 1), padding_mode="reflect"), (4, 7, 8)),
+    "in groups": (lambda: nn.Conv2d(4, 6, (3, 1), stride=(1, 2), padding=(1, 0), groups=2), (4, 7, 8)),
+    "conv3d": (lambda: nn.Conv3d(2, 3, 2), (2, 3, 4, 5)),
+}
+
+computed = pytest.mark.parametrize("wrap", COMPUTED.values(), ids=COMPUTED)
+layers = pytest.mark.parametrize(("build", "shape"), LAYERS.values(), ids=LAYERS)
+
+
+@torch.no_grad()
+def outputs(layer, x):
+    return layer.eval()(x)
+
+
+# plain layers
+
+
+@layers
+def test_a_plain_layer_is_itself(build, shape):
+    layer = build()
+    assert refusal(layer) is None
+    assert plain_layer(layer) is layer
+    assert not is_computed(layer)
+    assert isinstance(layer, plain_type(layer))
+
+
+@computed
+@layers
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+def test_a_computed_weight_is_taken_as_it_is_in_eval_mode(wrap, build, shape, training):
+    torch.manual_seed(0)
+    layer, x = wrap(build()).train(training), torch.randn(2, *shape)
+    before = copy.deepcopy(layer.state_dict())
+    assert is_computed(layer) and refusal(layer) is None
+    found = plain_layer(layer)
+    assert type(found) is plain_type(layer) and not is_computed(found)
+    assert {name for name, _ in found.named_parameters()} == {"weight", "bias"}
+    assert found.training is training is layer.training
+    assert all(torch.equal(before[name], values) for name, values in layer.state_dict().items())
+    torch.testing.assert_close(outputs(found, x), outputs(layer, x))
+
+
+@computed
+def test_a_computed_weight_that_was_trained_can_be_trained_on(wrap):
+    layer = wrap(nn.Linear(6, 5)).train()
+    layer(torch.randn(2, 6)).sum().backward()
+    found = plain_layer(layer)
+    assert {name: p.requires_grad for name, p in found.named_parameters()} == {"weight": True, "bias": True}
+    assert all(p.is_leaf and p.grad is None for p in found.parameters())
+
+
+@computed
+def test_a_computed_weight_that_was_frozen_stays_frozen(wrap):
+    layer = wrap(nn.Linear(6, 5)).requires_grad_(False)
+    assert not any(p.requires_grad for p in plain_layer(layer).parameters())
+
+
+def test_a_weight_of_inputs_by_outputs_is_turned_over_on_the_same_memory():
+    layer, x = Conv1D(5, 6), torch.randn(2, 6)
+    found = plain_layer(layer)
+    assert type(found) is nn.Linear and found.weight.shape == (5, 6)
+    assert found.weight.data_ptr() == layer.weight.data_ptr() and found.bias is layer.bias
+    torch.testing.assert_close(outputs(found, x), outputs(layer, x))
 
 
 @pytest.mark.parametrize(
-    ("layer", "answer"),
-    [
-        (nn.Linear(2, 2), True),
-        (nn.Conv2d(2, 2, 1), True),
-        (nn.Conv2d(2, 2, 1, groups=2), False),
-        (Mine(2, 2), False),
-        (nn.Conv1d(2, 2, 1), False),
-        (nn.ConvTranspose2d(2, 2, 1), False),
-        (nn.ReLU(), False),
-    ],
+    "build",
+    [*(lambda w=w: w(nn.Linear(6, 6)) for w in COMPUTED.values()), lambda: Conv1D(6, 6)],
+    ids=[*COMPUTED, "inputs x outputs"],
 )
-def test_what_can_be_factorised(layer, answer):
-    assert is_factorable(layer) is answer
+def test_hooks_of_the_user_go_along_and_those_that_compute_the_weight_do_not(build):
+    layer, seen = build(), []
+    layer.register_forward_pre_hook(lambda module, args: seen.append("before"))
+    layer.register_forward_hook(lambda module, args, kwargs, output: seen.append("behind"), with_kwargs=True)
+    outputs(plain_layer(layer), torch.randn(2, 6))
+    assert seen == ["before", "behind"]
 
 
-def test_factors_are_made_once_for_all_ranks(mlp):
-    factorisation = Factorisation(mlp)
-    assert factorisation.factors("0") is factorisation.factors("0")
+def test_a_layer_on_given_tensors_holds_these_and_no_copy():
+    weight, bias = nn.Parameter(torch.randn(5, 6)), torch.randn(10)[::2]
+    found = linear_on(weight, bias, nn.Linear(1, 1).eval())
+    assert found.weight is weight and found.bias.data_ptr() == bias.data_ptr()
+    assert (found.in_features, found.out_features, found.training) == (6, 5, False)
+
+
+@pytest.mark.parametrize("rows", [slice(None), slice(0, 2), slice(2, 5)], ids=str)
+@pytest.mark.parametrize("bias", [True, False])
+def test_some_rows_are_those_of_the_whole(rows, bias):
+    layer, x = RowsLinear(6, 5, bias=bias), torch.randn(3, 6)
+    torch.testing.assert_close(layer(x, rows), layer(x)[:, rows])
+
+
+# refusals
+
+
+def sparse():
+    layer = nn.Linear(6, 5)
+    layer.weight = nn.Parameter(layer.weight.detach().to_sparse())
+    return layer
+
+
+def of_type(dtype):
+    layer = nn.Linear(6, 5)
+    layer.weight = nn.Parameter(layer.weight.detach().to(dtype), requires_grad=False)
+    return layer
+
+
+def wrapped():
+    layer = nn.Linear(6, 5)
+    layer.weight = nn.Parameter(layer.weight.detach().as_subclass(Wrapped))
+    return layer
+
+
+def in_packed_integers():
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PyTorch is about to leave them to another package
+        from torch.ao.nn.quantized.dynamic import Linear
+
+        return Linear(6, 5)
+
+
+REFUSED = {
+    "embedding": (lambda: nn.Embedding(6, 5), "only linear and convolution layers are factorised, not Embedding"),
+    "transposed convolution": (lambda: nn.ConvTranspose2d(2, 3, 3), "not ConvTranspose2d"),
+    "bilinear": (lambda: nn.Bilinear(3, 4, 5), "not Bilinear"),
+    "another forward pass": (lambda: MineToo(2, 3, 3), "not MineToo"),
+    "another convolution": (lambda: OtherWalk(2, 3, 3), "not OtherWalk"),
+    "lazy": (lambda: nn.LazyLinear(5), "its size is not known before the network is first run"),
+    "lazy convolution": (lambda: nn.LazyConv2d(5, 3), "its size is not known before the network is first run"),
+    "packed integers": (in_packed_integers, "quantised: factorise the network before it is quantised"),
+    "sparse": (sparse, "its weight is stored sparse"),
+    "int8": (lambda: of_type(torch.int8), "its weight is of type int8"),
+    "complex": (lambda: of_type(torch.complex64), "its weight is of type complex64"),
+    "float8": (lambda: of_type(torch.float8_e4m3fn), "its weight is of type float8_e4m3fn"),
+    "tensor subclass": (wrapped, "its weight is no plain tensor but Wrapped"),
+    "meta": (lambda: nn.Linear(6, 5, device="meta"), r"its weight holds no values (meta device)"),
+}
+
+
+@pytest.mark.parametrize(("build", "reason"), REFUSED.values(), ids=REFUSED)
+def test_what_is_refused_says_why(build, reason):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Lazy modules are a new feature", UserWarning)
+        assert reason in refusal(build())
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_every_floating_type_is_factorised(dtype):
+    assert refusal(nn.Linear(6, 5, dtype=dtype)) is None
+
+
+def test_packed_integers_are_told_from_every_other_layer():
+    assert is_quantised(in_packed_integers())
+    assert not any(is_quantised(build()) for build, _ in LAYERS.values())
+
+
+# layout
+
+
+def test_channels_last_is_seen_in_the_strides():
+    conv = nn.Conv2d(4, 8, 3)
+    assert not is_channels_last(conv)
+    assert channels_last(conv) is conv and is_channels_last(conv)
+
+
+@pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.Conv1d(4, 4, 3), nn.Conv2d(4, 4, 1)], ids=str)
+def test_what_has_no_layout_is_not_channels_last(layer):
+    assert not is_channels_last(channels_last(layer))

@@ -1,22 +1,46 @@
 """What compress does to a network, and what survey says it does."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations, prune
+from torch.nn.utils import parametrizations
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.models.inventory import factorable_layers, head_of, inventory, weights_hash
-from lowrank_kit.models.layers import matrix_shape
-from lowrank_kit.models.surgery import Factorisation, compress, spectra, survey
-from lowrank_kit.records import RankPlan
+from lowrank_kit.models import surgery
+from lowrank_kit.models.inventory import factorable_layers, weights_hash
+from lowrank_kit.models.low_rank import LowRank, matrix_shape
+from lowrank_kit.models.surgery import Factorisation, compress, spectra, survey, with_empty_blocks
+from lowrank_kit.records import Data, Examples, RankPlan
 
 
 @pytest.fixture
+def encoder():
+    """Convolutions, one of them in groups, into a computed weight and a transformer; inputs (n, 3, 9, 10)."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, stride=2),
+        nn.Conv2d(8, 8, 3, padding=1, groups=2),
+        nn.Flatten(2),
+        parametrizations.weight_norm(nn.Linear(16, 8)),
+        nn.TransformerEncoderLayer(8, 2, 16, batch_first=True),
+        nn.Flatten(),
+        nn.Linear(64, 4),
+    ).eval()
+
+
+@pytest.fixture
+def twins():
+    """Two layers of one weight but two biases, and a module that stands in two places; inputs (n, 12)."""
+    torch.manual_seed(0)
+    first, second, both = nn.Linear(12, 12), nn.Linear(12, 12), nn.Linear(12, 12, bias=False)
+    second.weight = first.weight
+    return nn.Sequential(first, nn.ReLU(), second, both, nn.ReLU(), both, nn.Linear(12, 4))
+
+
+@pytest.fixture(params=["mlp", "cnn", "residual", "encoder", "twins"])
 def network(request):
     return request.getfixturevalue(request.param)
 
@@ -34,24 +58,29 @@ def n_params(model):
     return sum(p.numel() for p in model.parameters())
 
 
+@torch.no_grad()
+def scores(model, x):
+    return model.eval()(x)
+
+
 # compress
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn", "residual"], indirect=True)
 def test_full_rank_everywhere_reproduces_the_network(network, by_hand):
     network.eval().double()
     found = compress(network, by_hand(network, full_ranks(network)), break_even_guard=False)
     x = inputs(network).double()
-    with torch.inference_mode():
-        torch.testing.assert_close(found(x), network(x), rtol=1e-11, atol=1e-12)
-    assert {type(m) for m in found.modules() if [*m.parameters(recurse=False)]} <= {
-        nn.Linear,
-        nn.Conv2d,
-        nn.BatchNorm2d,
-    }
+    torch.testing.assert_close(scores(found, x), scores(network, x), rtol=1e-11, atol=1e-12)
+    assert sum(isinstance(m, LowRank) for m in found.modules()) >= len(full_ranks(network))
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn", "residual"], indirect=True)
+def test_what_is_put_in_is_made_of_plain_layers(network, by_hand):
+    found = compress(network, by_hand(network, full_ranks(network)), break_even_guard=False)
+    blocks = [m for m in found.modules() if isinstance(m, LowRank)]
+    assert all(isinstance(part, (nn.Linear, nn.Conv2d)) for block in blocks for part in block)
+    assert all([name for name, _ in block.named_children()] == ["reduce", "expand"] for block in blocks)
+
+
 def test_the_given_model_is_left_untouched_and_shares_nothing(network, by_hand, states):
     before = states(network)
     found = compress(network, by_hand(network, dict.fromkeys(full_ranks(network), 1)), break_even_guard=False)
@@ -61,28 +90,27 @@ def test_the_given_model_is_left_untouched_and_shares_nothing(network, by_hand, 
     assert states.same(before, states(network))
 
 
-@pytest.mark.parametrize("network", ["mlp", "residual"], indirect=True)
 @pytest.mark.parametrize("training", [True, False])
-def test_every_modules_mode_is_kept(network, training, by_hand):
-    network.train(training)
-    network.get_submodule(next(iter(full_ranks(network)))).train(not training)
-    found = compress(network, by_hand(network, dict.fromkeys(full_ranks(network), 1)))
-    first = found.get_submodule(next(iter(full_ranks(network))))
-    assert {m.training for m in first.modules()} == {not training}
-    assert {m.training for m in found.modules()} - {m.training for m in first.modules()} == {training}
+def test_every_modules_mode_is_kept(residual, training, by_hand):
+    residual.train(training)
+    residual.conv1.train(not training)
+    found = compress(residual, by_hand(residual, dict.fromkeys(full_ranks(residual), 1)))
+    assert {m.training for m in found.conv1.modules()} == {not training}
+    assert {m.training for m in found.modules()} - {m.training for m in found.conv1.modules()} == {training}
 
 
-def test_an_empty_plan_gives_an_equal_copy(residual, by_hand):
-    found = compress(residual, by_hand(residual, {}))
-    assert found is not residual
-    assert weights_hash(found) == weights_hash(residual)
+def test_an_empty_plan_gives_an_equal_copy(network, by_hand):
+    found = compress(network, by_hand(network, {}))
+    assert found is not network
+    assert weights_hash(found) == weights_hash(network)
+    assert [*map(type, found.modules())] == [*map(type, network.modules())]
 
 
 @pytest.mark.parametrize("guard", [True, False])
 def test_the_guard_keeps_layers_dense_that_would_not_become_smaller(mlp, by_hand, guard):
     found = compress(mlp, by_hand(mlp, {"0": 6, "2": 7}), break_even_guard=guard)  # they save up to 6 and 6
-    assert isinstance(found[0], nn.Sequential)
-    assert isinstance(found[2], nn.Linear if guard else nn.Sequential)
+    assert isinstance(found[0], LowRank)
+    assert isinstance(found[2], nn.Linear if guard else LowRank)
     assert isinstance(found[4], nn.Linear)
 
 
@@ -93,12 +121,6 @@ def test_a_model_that_is_one_layer(by_hand):
     assert survey(layer, by_hand(layer, {"": 4})).counts == {"compressed": 1, "dense": 0, "refused": 0}
 
 
-def test_the_compressed_network_trains(residual, by_hand):
-    found = compress(residual, by_hand(residual, {"conv1": 2, "conv2": 2})).train()
-    found(inputs(residual)).sum().backward()
-    assert all(p.grad is not None for p in found.parameters())
-
-
 def test_a_compressed_network_can_be_compressed_again(by_hand):
     model = nn.Sequential(nn.Linear(40, 40))
     once = compress(model, by_hand(model, {"0": 15}))
@@ -106,212 +128,103 @@ def test_a_compressed_network_can_be_compressed_again(by_hand):
     assert n_params(twice) < n_params(once) < n_params(model)
 
 
+def test_layers_of_one_weight_are_compressed_once_and_stay_tied(twins, by_hand):
+    found = compress(twins, by_hand(twins, {"0": 3, "3": 3}))
+    assert found[0].reduce.weight is found[2].reduce.weight and found[0].expand.weight is found[2].expand.weight
+    assert not torch.equal(found[0].bias, found[2].bias)
+    assert torch.equal(found[2].bias, twins[2].bias)
+    assert found[3] is found[5]
+    assert n_params(found) == n_params(twins) - 2 * (12 * 12 - 3 * 24)
+
+
+def test_empty_blocks_are_what_compress_makes_less_the_values(network, by_hand):
+    ranks = {name: max(full // 2, 1) for name, full in full_ranks(network).items()}
+    plan = by_hand(network, ranks)
+    empty, full = with_empty_blocks(network, plan.layers), compress(network, plan, break_even_guard=False)
+    assert str(empty) == str(full)
+    shapes = [{name: (p.shape, p.dtype) for name, p in m.state_dict().items()} for m in (empty, full)]
+    assert shapes[0] == shapes[1]
+    assert all(not m.weight.any() for m in empty.modules() if isinstance(m, LowRank))
+
+
 # survey
 
 
-@pytest.mark.parametrize("network", ["mlp", "cnn", "residual"], indirect=True)
 @pytest.mark.parametrize("guard", [True, False])
 def test_survey_says_what_compress_does(network, guard, by_hand):
     rng = np.random.default_rng(0)
     for _ in range(5):
-        ranks = {
-            name: int(rng.integers(1, full + 1)) for name, full in full_ranks(network).items() if rng.random() < 0.8
-        }
+        ranks = {n: int(rng.integers(1, full + 1)) for n, full in full_ranks(network).items() if rng.random() < 0.8}
         plan = by_hand(network, ranks)
         said = survey(network, plan, break_even_guard=guard)
-        found = compress(network, plan, break_even_guard=guard)
-        for report in said.layers:
-            before, after = network.get_submodule(report.layer), found.get_submodule(report.layer)
-            assert (report.n_params_before, report.n_params) == (n_params(before), n_params(after))
-            assert (report.verdict == "compressed") is isinstance(after, nn.Sequential)
-            assert report.rank == (ranks[report.layer] if report.verdict == "compressed" else None)
-        assert sum(said.counts.values()) == len(full_ranks(network))
+        found = dict(compress(network, plan, break_even_guard=guard).named_modules())
+        compressed = {r.layer for r in said.layers if r.verdict == "compressed"}
+        assert compressed == {r.layer for r in said.layers if isinstance(found.get(r.layer), LowRank)}
+        assert all(n_params(found[r.layer]) == r.n_params for r in said.layers if r.layer in compressed)
+        assert all(said[n].rank == ranks.get(n, said[n].rank) for n in compressed)
 
 
-def test_reasons_of_dense_layers(mlp, by_hand):
-    found = survey(mlp, by_hand(mlp, {"0": 7}))
-    assert found["0"].reason == "rank 7 saves nothing: factors are smaller up to rank 6"
-    assert found["2"].reason == "not in the plan"
-    assert found["4"].reason == "classifier head, left out of the plan"
-    assert found.counts == {"compressed": 0, "dense": 3, "refused": 0}
+def test_survey_counts_what_compress_saves(network, by_hand):
+    plan = by_hand(network, dict.fromkeys(full_ranks(network), 1))
+    saved = sum(r.n_params_before - r.n_params for r in survey(network, plan).layers if "shares" not in r.reason)
+    folded = sum(isinstance(m, nn.utils.parametrize.ParametrizationList) for m in network.modules())
+    assert n_params(network) - n_params(compress(network, plan)) == saved
+    assert bool(folded) is any("folded" in r.reason for r in survey(network, plan).layers)
 
 
-def test_reason_of_a_compressed_layer_is_what_remains(mlp, by_hand):
-    report = survey(mlp, by_hand(mlp, {"0": 3}))["0"]
-    assert (report.verdict, report.rank) == ("compressed", 3)
-    assert report.reason == f"{(3 * 28 + 16) / (12 * 16 + 16):.0%} of its parameters remain"
-    assert report.kind == "Linear 16 x 12"
+# data
 
 
-class Mine(nn.Linear):
-    """A subclass may mean anything by its weight."""
+@pytest.fixture
+def aware(mlp, by_hand):
+    return by_hand(mlp, {"0": 3, "2": 4}, "aware")
 
 
-def tied():
-    model = nn.Sequential(nn.Embedding(9, 6), nn.Linear(6, 9, bias=False), nn.Linear(9, 9))
-    model[1].weight = model[0].weight
-    return model
+def test_the_aware_method_looks_at_training_examples_before_others(mlp, aware, rng):
+    def some():
+        return Examples(rng.standard_normal((50, 12)).astype(np.float32), rng.integers(0, 4, 50))
+
+    train, validation, test = some(), some(), some()
+
+    def weights(data):
+        return weights_hash(compress(mlp, aware, data=data))
+
+    assert weights(Data("d", validation, test, train)) == weights(train) != weights(validation)
+    assert weights(Data("d", validation, test)) == weights(validation)
 
 
-def used_twice():
-    layer = nn.Linear(9, 9)
-    return nn.Sequential(layer, nn.ReLU(), layer, nn.Linear(9, 9))
+def test_no_more_examples_are_looked_at_than_needed(mlp, aware, vectors, monkeypatch):
+    seen = []
+    moments = surgery.output_moments
+    monkeypatch.setattr(surgery, "output_moments", lambda m, names, x: seen.append(len(x)) or moments(m, names, x))
+    compress(mlp, aware, data=vectors)
+    monkeypatch.setattr(surgery, "CALIBRATION_EXAMPLES", 20)
+    compress(mlp, aware, data=vectors)
+    assert seen == [60, 20]
 
 
-def weight_normed_of_old():
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)
-        return nn.utils.weight_norm(nn.Linear(9, 9))
+def test_the_aware_method_asks_for_data(mlp, aware):
+    with pytest.raises(InputError, match='`data` must come with the method "aware": examples to see'):
+        compress(mlp, aware)
 
 
-REFUSED = {
-    "groups": (lambda: nn.Conv2d(4, 8, 3, groups=2), "0", "a convolution in 2 groups"),
-    "depthwise": (lambda: nn.Conv2d(4, 4, 3, groups=4), "0", "a convolution in 4 groups"),
-    "embedding": (lambda: nn.Embedding(9, 6), "0", "only nn.Linear and nn.Conv2d are factorised, not Embedding"),
-    "transposed": (lambda: nn.ConvTranspose2d(4, 8, 3), "0", "not ConvTranspose2d"),
-    "conv1d": (lambda: nn.Conv1d(4, 8, 3), "0", "not Conv1d"),
-    "recurrent": (lambda: nn.LSTM(4, 8), "0", "not LSTM"),
-    "subclass": (lambda: Mine(9, 9), "0", "not Mine"),
-    "attention": (lambda: nn.MultiheadAttention(8, 2), "0", "MultiheadAttention reads the weights of its parts itself"),
-    "transformer": (lambda: nn.TransformerEncoderLayer(8, 2), "0", "TransformerEncoderLayer reads the weights of its"),
-    "tied": (tied, "0.1", "its weight is used in more than one place"),
-    "tied embedding": (tied, "0.0", "its weight is used in more than one place"),
-    "used twice": (used_twice, "0.0", "its weight is used in more than one place"),
-    "weight norm": (lambda: parametrizations.weight_norm(nn.Linear(9, 9)), "0", "computed from other tensors"),
-    "spectral norm": (lambda: parametrizations.spectral_norm(nn.Conv2d(4, 8, 3)), "0", "computed from other tensors"),
-    "old weight norm": (weight_normed_of_old, "0", "computed from other tensors"),
-    "pruned": (lambda: prune.l1_unstructured(nn.Linear(9, 9), "weight", 0.5), "0", "computed from other tensors"),
-}
+def test_factors_are_made_once_for_all_ranks(mlp, vectors):
+    factorisation = Factorisation(mlp, vectors)
+    for method in ("svd", "aware"):
+        assert factorisation.factors("0", method) is factorisation.factors("0", method)
+    assert factorisation.factors("0") is not factorisation.factors("0", "aware")
 
 
-@pytest.mark.parametrize(("build", "layer", "reason"), REFUSED.values(), ids=REFUSED)
-def test_refused_layers_are_named_with_the_reason(build, layer, reason, by_hand):
-    model = nn.Sequential(build(), nn.Linear(9, 9))
-    found = survey(model, by_hand(model, {"1": 2}))
-    assert found[layer].verdict == "refused"
-    assert reason in found[layer].reason
-    assert found[layer].n_params == found[layer].n_params_before > 0
-    assert found["1"].verdict == "compressed"
-    assert layer not in spectra(model)
-    with pytest.raises(InputError, match=f"`layer` must be one of .*; got '{layer}'"):
-        compress(model, by_hand(model, {layer: 1}))
+# spectra
 
 
-@pytest.mark.parametrize("block", ["attention", "transformer"])
-def test_blocks_are_one_entry_of_the_survey(block):
-    build, *_ = REFUSED[block]
-    assert [*inventory(nn.Sequential(build(), nn.Linear(9, 9)))] == ["0", "1"]
-
-
-def test_a_transformer_keeps_working_when_the_rest_is_compressed(by_hand):
-    torch.manual_seed(0)
-    encoder = nn.TransformerEncoder(
-        nn.TransformerEncoderLayer(16, 2, 32, batch_first=True), 2, enable_nested_tensor=False
-    )
-    model = nn.Sequential(nn.Linear(12, 16), encoder, nn.Flatten(), nn.Linear(16 * 5, 8)).eval()
-    plan = by_hand(model, {"0": 12, "3": 8})
-    assert survey(model, plan, break_even_guard=False).counts == {"compressed": 2, "dense": 0, "refused": 2}
-    found = compress(model, plan, break_even_guard=False)
-    x = torch.randn(3, 5, 12)
-    with torch.inference_mode():
-        torch.testing.assert_close(found(x), model(x), rtol=1e-4, atol=1e-5)
-
-
-def test_a_layer_called_twice_but_registered_once_is_compressed(by_hand):
-    class Loop(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.step = nn.Linear(12, 12)
-
-        def forward(self, x):
-            return self.step(torch.relu(self.step(x)))
-
-    model = Loop().double()
-    found = compress(model, by_hand(model, {"step": 12}), break_even_guard=False)
-    x = torch.randn(4, 12, dtype=torch.float64)
-    torch.testing.assert_close(found(x), model(x))
-
-
-# head, hash, spectra
-
-
-def test_the_head_is_the_last_factorable_layer(mlp, residual):
-    assert (head_of(mlp), head_of(residual), head_of(nn.ReLU())) == ("4", "head", None)
-
-
-class HeadFirst(nn.Module):
-    """Registered the other way round than it is run."""
-
-    def __init__(self):
-        super().__init__()
-        self.head, self.body, self.grouped = nn.Linear(8, 4), nn.Linear(12, 8), nn.Conv1d(2, 2, 1, groups=2)
-
-    def forward(self, x):
-        return self.head(torch.relu(self.body(x)))
-
-
-def test_the_head_is_the_layer_that_is_run_last_where_the_order_is_known():
-    model = HeadFirst()
-    assert head_of(model) == head_of(model, []) == "body"
-    assert head_of(model, ["body", "head"]) == head_of(model, {"body": 1, "head": 1, "grouped": 9}) == "head"
-    assert head_of(model, ["grouped", "gone"]) == "body"
-
-
-@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_the_hash_is_of_values_not_of_layout(residual, layout):
-    before = weights_hash(residual)
-    assert weights_hash(residual.to(memory_format=layout)) == before
-    assert len(before) == len("sha256:") + 64
-
-
-def test_the_hash_tells_weights_names_and_types_apart(mlp):
-    before = weights_hash(mlp)
-    assert weights_hash(nn.Sequential(nn.Flatten(), *mlp)) != before
-    assert weights_hash(mlp.double()) != before
-    mlp.float()
-    assert weights_hash(mlp) == before
-    with torch.no_grad():
-        mlp[2].weight[3, 3] += 1e-6
-    assert weights_hash(mlp) != before
-
-
-TENSORS = ["conv1.weight", "conv1.bias", "norm.weight", "norm.bias", "norm.running_mean", "norm.num_batches_tracked"]
-
-
-@pytest.mark.parametrize("name", [*TENSORS, "head.bias"])
-def test_the_hash_is_of_all_that_the_network_computes_with(residual, by_hand, name):
-    before, plan = weights_hash(residual), by_hand(residual, {"conv1": 2})
-    with torch.no_grad():
-        residual.state_dict()[name].add_(1)
-    assert weights_hash(residual) != before
-    with pytest.raises(InputError, match=r"`plan` must be made for this model's weights.*Plan again with this model"):
-        compress(residual, plan)
-
-
-class Counted(nn.Linear):
-    """Saves, beside its tensors, a word."""
-
-    def get_extra_state(self):
-        return "a word"
-
-    def set_extra_state(self, state):
-        assert state == "a word"
-
-
-def test_a_network_that_saves_more_than_tensors_has_a_hash(by_hand):
-    model = nn.Sequential(Counted(9, 9), nn.Linear(9, 9))
-    assert "0._extra_state" in model.state_dict()
-    assert isinstance(compress(model, by_hand(model, {"1": 2}))[1], nn.Sequential)
-
-
-@pytest.mark.parametrize("network", ["mlp", "cnn", "residual"], indirect=True)
-def test_spectra_are_those_of_the_matrices(network):
+def test_spectra_are_those_of_the_layers(network):
     found = spectra(network)
     assert [*found] == [*factorable_layers(network)]
+    factorisation = Factorisation(network)
     for name, layer in factorable_layers(network).items():
-        oracle = np.linalg.svd(layer.weight.detach().double().flatten(1).numpy(), compute_uv=False)
         assert (found[name].layer, found[name].shape) == (name, matrix_shape(layer))
-        np.testing.assert_allclose(found[name].values, oracle, rtol=1e-6, atol=1e-7)
+        np.testing.assert_allclose(found[name].values, factorisation.spectrum(name).values, rtol=1e-5, atol=1e-6)
 
 
 # sentences
@@ -321,6 +234,17 @@ def test_spectra_are_those_of_the_matrices(network):
 def test_a_rank_beyond_the_layer(cnn, by_hand, rank):
     with pytest.raises(InputError, match=rf"`rank of 0` must be .* between 1 and min\(m, n\) = 8 for a 8 x 27.*{rank}"):
         compress(cnn, by_hand(cnn, {"0": rank}))
+
+
+def test_a_rank_of_the_spatial_method_has_limits_of_its_own(cnn, by_hand):
+    compress(cnn, by_hand(cnn, {"0": 9}, "spatial"))
+    with pytest.raises(InputError, match=r"`rank of 0` must be .* min\(m, n\) = 9 for a 24 x 9 matrix; got 10"):
+        compress(cnn, by_hand(cnn, {"0": 10}, "spatial"))
+
+
+def test_a_method_that_a_layer_does_not_have(mlp, by_hand):
+    with pytest.raises(InputError, match="`method of 0` must be one of 'svd', 'aware'; got 'spatial'"):
+        compress(mlp, by_hand(mlp, {"0": 2}, "spatial"))
 
 
 def test_an_unknown_layer_lists_those_that_would_work(residual, by_hand):

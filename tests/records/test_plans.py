@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.records import LayerPlan, RankPlan
+from lowrank_kit.records import METHODS, LayerPlan, RankPlan
 
 plans = st.builds(
     RankPlan,
-    st.dictionaries(st.text(), st.builds(LayerPlan, st.integers(1, 10**6))),
+    st.dictionaries(st.text(), st.builds(LayerPlan, st.integers(1, 10**6), st.sampled_from(METHODS))),
     st.text(),
     st.sampled_from(["hand", "energy", "uniform"]),
     st.none() | st.floats(0.001, 1),
@@ -47,7 +47,11 @@ def test_rubbish_is_no_plan(text):
         ("layers", {"fc1": {"rank": 0, "method": "svd"}}, "at least 1; got 0"),
         ("layers", {"fc1": {"rank": 2.5, "method": "svd"}}, "whole number of at least 1; got 2.5"),
         ("layers", {"fc1": {"rank": True, "method": "svd"}}, "got True"),
-        ("layers", {"fc1": {"rank": 8, "method": "tucker"}}, "`method` must be one of 'svd'; got 'tucker'"),
+        (
+            "layers",
+            {"fc1": {"rank": 8, "method": "tucker"}},
+            "`method` must be one of 'svd', 'spatial', 'aware'; got 'tucker'",
+        ),
     ],
 )
 def test_a_plan_with_one_wrong_field(field, value, words):

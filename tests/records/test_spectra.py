@@ -131,3 +131,7 @@ def test_factors_cannot_be_truncated_beyond_their_rank(rank, rng):
 
 def test_repr_names_layer_and_size():
     assert repr(Spectrum(np.ones(4), (4, 9), "fc1")) == "Spectrum(fc1, 4 x 9, stable rank 4.0)"
+
+
+def test_repr_tells_groups():
+    assert repr(Spectrum(np.ones(4), (4, 9), "conv", 3)) == "Spectrum(conv, 3 times 4 x 9, stable rank 4.0)"

@@ -6,7 +6,7 @@ from lowrank_kit.records import LayerReport, Survey
 
 SURVEY = Survey(
     (
-        LayerReport("fc1", "Linear 8 x 8", "compressed", "50% of its parameters remain", 1064, 532, 2),
+        LayerReport("fc1", "Linear 8 x 8", "compressed", "50% of its parameters remain", 1064, 532, 2, "svd"),
         LayerReport("<b>", "Embedding", "refused", "only nn.Linear & nn.Conv2d", 9, 9),
     )
 )
@@ -24,6 +24,7 @@ def test_text_has_aligned_columns_and_what_changed():
     assert "1,064 -> 532" in first
     assert "->" not in second
     assert first.index("compressed") == second.index("refused")
+    assert "svd 2" in first
 
 
 def test_html_is_escaped():

@@ -40,10 +40,11 @@ function sliderRow(layer, index, t, f, act) {
     onchange: () => act.typed(index, typed.value), onfocus: () => act.choose(index),
   });
   const share = h("span", { class: "lrk-share" });
-  const name = [h("b", {}, layer.name), h("small", {}, layer.shape.join(" × "))];
+  const times = layer.groups > 1 ? `${layer.groups} × ` : "";
+  const name = [h("b", {}, nameParts(layer.name)[1]), h("small", {}, times + layer.shape.join(" × "))];
   if (layer.is_head) name.push(h("small", {}, t.head));
   const node = h("div", { class: "lrk-row", onpointerdown: () => act.choose(index) },
-    h("div", { class: "lrk-name" }, ...name), range, typed, share);
+    h("div", { class: "lrk-name", title: layer.name }, ...name), range, typed, share);
   node.style.setProperty("--even", `${(100 * layer.breakEven) / layer.full}%`);
 
   function draw(rank) {
@@ -51,7 +52,7 @@ function sliderRow(layer, index, t, f, act) {
     if (typed.dataset.rank !== String(rank) || document.activeElement !== typed) typed.value = rank;
     typed.dataset.rank = rank;
     const dense = rank > layer.breakEven;
-    const text = dense ? t.dense : f.percent((rank * layer.sum) / layer.area);
+    const text = dense ? t.dense : f.percent((rank * layer.perRank.params) / layer.costs.params);
     node.style.setProperty("--at", `${(100 * (rank - 1)) / Math.max(layer.full - 1, 1)}%`);
     if (node.dataset.dense !== String(dense)) node.dataset.dense = dense;
     write(share, text);
@@ -60,11 +61,28 @@ function sliderRow(layer, index, t, f, act) {
   return { node, draw, select: (on) => node.classList.toggle("lrk-chosen", on) };
 }
 
+/* The block a layer stands in, and its name there: the last two words, or the last where there are but two. */
+function nameParts(name) {
+  const words = name.split("."), own = words.splice(words.length > 2 ? -2 : -1);
+  return [words.join("."), own.join(".")];
+}
+
+/* Rows under the names of their blocks. */
+function grouped(rows, layers) {
+  let last = "";
+  return rows.flatMap((row, i) => {
+    const [block] = nameParts(layers[i].name), title = block && block !== last ? [h("h4", {}, block)] : [];
+    last = block;
+    return [...title, row.node];
+  });
+}
+
 /* The budget: a share of the parameters or multiply-adds, the rule that spreads it, a slider and a number. */
 function budgetRows(t, f, tables, state, act) {
   const select = (name, options, onchange) =>
     h("select", { "aria-label": name, onchange }, ...options.map(([value, text]) => h("option", { value }, text)));
-  const label = `${t.budget} ${t.share_of}`;
+  const label = t.budget;
+  const share = h("small");
   const range = h("input", {
     type: "range", min: 0, max: 1000, step: 1, "aria-label": label, "data-layer": "budget",
     ...onRange(() => act.budget(+range.value), act.settle),
@@ -78,7 +96,7 @@ function budgetRows(t, f, tables, state, act) {
   cost.value = state.cost;
   rule.value = state.rule;
   const keep = h("div", { class: "lrk-row lrk-budget" },
-    h("div", { class: "lrk-name" }, h("b", {}, t.budget), h("small", {}, t.share_of), h("small", {}, cost)),
+    h("div", { class: "lrk-name" }, h("b", {}, t.budget), share, h("small", {}, cost)),
     range, typed, h("span", { class: "lrk-share" }, "%"));
 
   /* The slider stays where it was put; the number says what the ranks really keep. */
@@ -86,6 +104,7 @@ function budgetRows(t, f, tables, state, act) {
     const lowest = Math.ceil(1000 * tables.cheapest(state.rule, state.cost));
     const at = Math.round(1000 * (state.origin?.budget ?? kept));
     mark(range, { min: lowest, "aria-valuetext": `${f.percent1(kept)} ${t[`of_${state.cost}`]}` });
+    write(share, t[`share_of_${state.cost}`]);
     if (+range.value !== at) range.value = at;
     const text = (100 * kept).toFixed(1);
     if (typed.dataset.kept !== text || document.activeElement !== typed) typed.value = text;
@@ -285,7 +304,8 @@ function buildView(model, el, tables, state, t, language) {
         button(t.download_plan, act.download), button(t.language, act.language))),
     h("div", { class: "lrk-tiles" }, ...Object.values(tiles).map(({ node }) => node)),
     h("div", { class: "lrk-body" },
-      h("div", { class: "lrk-controls" }, ...budget.nodes, ...rows.map((row) => row.node)),
+      h("div", { class: "lrk-controls" }, ...budget.nodes,
+        h("div", { class: "lrk-rows" }, ...grouped(rows, tables.layers))),
       h("div", { class: "lrk-charts" }, spectrum.node, trade.node)),
     note, spoken);
   spectrum.choose(tables.layers[state.chosen]);
@@ -328,7 +348,7 @@ function render({ model, el }) {
     if (message.kind === "tables" && !received) {
       received = { words: message.words, strings: message.strings, arrays: unpack(message.arrays, buffers) };
       tables = readAgain();
-      const widest = tables.layers.reduce((best, l, i) => (l.area > tables.layers[best].area ? i : best), 0);
+      const widest = tables.layers.reduce((best, l, i) => (l.costs.params > tables.layers[best].costs.params ? i : best), 0);
       state = { ranks: model.get("setting").ranks.slice(), rule: "energy", cost: "params", chosen: widest, origin: null };
       build();
       /* A live board hides the still picture that stands for it where there is none. */

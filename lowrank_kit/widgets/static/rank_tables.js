@@ -13,12 +13,13 @@ function readTables(words, arrays) {
     const squares = values.map((v) => v * v);
     for (let i = 1; i < full; i++) squares[i] += squares[i - 1];
     const breakEven = Math.floor((m * n - 1) / (m + n));
-    return { ...layer, area: m * n, sum: m + n, full, values, drop, measured, squares, breakEven };
+    const costs = { params: layer.groups * m * n, macs: layer.macs };
+    const perRank = { params: layer.groups * (m + n), macs: layer.rank_macs };
+    return { ...layer, costs, perRank, full, values, drop, measured, squares, breakEven };
   });
   const cutAt = (l, rank) => rank <= l.breakEven;
-  const saved = (ranks, weight) =>
-    layers.reduce((total, l, i) => total + (cutAt(l, ranks[i]) ? (l.area - ranks[i] * l.sum) * weight(l) : 0), 0);
-  const weights = { params: () => 1, macs: (l) => l.positions };
+  const saved = (ranks, cost) =>
+    layers.reduce((total, l, i) => total + (cutAt(l, ranks[i]) ? l.costs[cost] - ranks[i] * l.perRank[cost] : 0), 0);
   const totals = { params: words.layer_params, macs: words.macs };
   const dropped = (ranks) =>
     layers.reduce((total, l, i) => total + (cutAt(l, ranks[i]) ? l.drop[ranks[i] - 1] : 0), 0);
@@ -26,9 +27,9 @@ function readTables(words, arrays) {
     ...words,
     layers,
     full: layers.map((l) => l.full),
-    paramsAt: (ranks) => words.n_params - saved(ranks, weights.params),
-    macsAt: (ranks) => words.macs - saved(ranks, weights.macs),
-    kept: (ranks, cost) => 1 - saved(ranks, weights[cost]) / totals[cost],
+    paramsAt: (ranks) => words.n_params - saved(ranks, "params"),
+    macsAt: (ranks) => words.macs - saved(ranks, "macs"),
+    kept: (ranks, cost) => 1 - saved(ranks, cost) / totals[cost],
     predict: (ranks) =>
       Math.min(Math.max(words.accuracy - dropped(ranks), Math.min(1 / words.n_classes, words.accuracy)), 1),
     /* Until a layer's curve is measured, its drop is estimated from the spectrum. */
