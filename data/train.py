@@ -1,14 +1,17 @@
 """Trains the networks the kit ships: `python data/train.py mnist-cnn [--seeds 0 1 2]`.
 
-Writes into data/<network>/ the weights of the first seed after training (trained.safetensors) and before
-(initial.safetensors), for mnist-cnn a twin that never saw a nine (without-9.safetensors), and card.json with
-where the images come from, how they were split and what was measured. Nothing was chosen on the test images.
+Writes into data/<network>/ the trained weights of every seed (trained.safetensors of seed 0, trained-1.safetensors of
+seed 1 and so on) and card.json with where the images come from, how they were split and what was measured. Seed 0
+also leaves its weights before training (initial.safetensors) and, for mnist-cnn, a twin that never saw a nine
+(without-9.safetensors). Seeds that are not asked for keep their files and, while the recipe stays as it was, their
+scores on the card. Nothing was chosen on the test images.
 """
 
 import argparse
 import json
 import platform
 from dataclasses import asdict, dataclass
+from operator import itemgetter
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +22,9 @@ from torch.nn import functional as F
 from tqdm import trange
 
 from lowrank_kit.files import write_beside
+from lowrank_kit.models.inventory import weights_hash
 from lowrank_kit.models.networks import digits_mlp, mnist_cnn
+from lowrank_kit.models.transformer import mnist_vit
 
 HERE = Path(__file__).parent
 LEFT_OUT = 9
@@ -35,18 +40,26 @@ SPLIT = {"made_by": "data/datasets.py", "stratified_by": "digit", "seed": 0}
 
 @dataclass(frozen=True)
 class Recipe:
+    """`optimiser` names a class of torch.optim and `options` its settings; "lr" is the highest of one cycle."""
+
     dataset: str
     scale: float
     epochs: int
-    learning_rate: float
-    weight_decay: float
-    batch: int
+    optimiser: str
+    options: dict
     augment: bool
+    batch: int = 64
+    label_smoothing: float = 0.05
+
+
+def sgd(learning_rate, weight_decay):
+    return {"lr": learning_rate, "weight_decay": weight_decay, "momentum": 0.9, "nesterov": True}
 
 
 RECIPES = {
-    "mnist-cnn": (mnist_cnn, Recipe("mnist", 255, 60, 0.05, 2e-3, 64, augment=True)),
-    "digits-mlp": (digits_mlp, Recipe("digits", 16, 60, 0.05, 1e-3, 64, augment=False)),
+    "mnist-cnn": (mnist_cnn, Recipe("mnist", 255, 60, "SGD", sgd(0.05, 2e-3), augment=True)),
+    "mnist-vit": (mnist_vit, Recipe("mnist", 255, 120, "AdamW", {"lr": 2e-3, "weight_decay": 0.05}, augment=True)),
+    "digits-mlp": (digits_mlp, Recipe("digits", 16, 60, "SGD", sgd(0.05, 1e-3), augment=False)),
 }
 
 
@@ -84,16 +97,14 @@ def fit(build, recipe, x, y, seed):
     model = build()
     initial = {k: v.clone() for k, v in model.state_dict().items()}
     generator = torch.Generator().manual_seed(seed)
-    optimiser = torch.optim.SGD(
-        model.parameters(), recipe.learning_rate, momentum=0.9, weight_decay=recipe.weight_decay, nesterov=True
-    )
+    optimiser = getattr(torch.optim, recipe.optimiser)(model.parameters(), **recipe.options)
     steps = recipe.epochs * -(-len(x) // recipe.batch)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.learning_rate, total_steps=steps)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.options["lr"], total_steps=steps)
     for _ in trange(recipe.epochs, desc=f"seed {seed}"):
         model.train()
         for index in torch.randperm(len(x), generator=generator).split(recipe.batch):
             batch = distort(x[index], generator) if recipe.augment else x[index]
-            loss = nn.functional.cross_entropy(model(batch), y[index], label_smoothing=0.05)
+            loss = nn.functional.cross_entropy(model(batch), y[index], label_smoothing=recipe.label_smoothing)
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
@@ -103,6 +114,60 @@ def fit(build, recipe, x, y, seed):
 
 def save(state, path):
     write_beside(path, lambda part: save_file({k: v.contiguous() for k, v in state.items()}, part))
+
+
+def ship(model, path):
+    """Write trained weights; what the card says of them beside their scores."""
+    save(model.state_dict(), path)
+    versions = {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()}
+    return {"file": path.name, "weights": weights_hash(model), "made_with": versions}
+
+
+def train(build, recipe, data, folder, seed):
+    """Train and ship the network of one seed; its entry on the card."""
+    model, initial = fit(build, recipe, *data["train"], seed)
+    if seed == 0:
+        save(initial, folder / "initial.safetensors")
+    scores = {name: accuracy(model, *data[name]) for name in ("validation", "test")}
+    name = f"trained-{seed}" if seed else "trained"
+    return {"seed": seed} | scores | ship(model, folder / f"{name}.safetensors")
+
+
+def twin(build, recipe, data, folder):
+    """The same network trained on the same images less one digit, for studying the unknown."""
+    seen = {name: (x[y != LEFT_OUT], y[y != LEFT_OUT]) for name, (x, y) in data.items()}
+    model, _ = fit(build, recipe, *seen["train"], seed=0)
+    return {
+        "digit": LEFT_OUT,
+        "seed": 0,
+        "test_accuracy_on_seen_digits": accuracy(model, *seen["test"]),
+        "test_examples": len(seen["test"][1]),
+    } | ship(model, folder / f"without-{LEFT_OUT}.safetensors")
+
+
+def card_of(folder, recipe, data):
+    """The network's card, with what is already known of this recipe's seeds."""
+    facts = {
+        "network": folder.name,
+        "recipe": asdict(recipe),
+        "source": SOURCES[recipe.dataset],
+        "split": SPLIT,
+        "examples": {name: len(y) for name, (_, y) in data.items()},
+    }
+    path = folder / "card.json"
+    known = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    return known | facts if known.get("recipe") == facts["recipe"] else facts | {"scores": []}
+
+
+def scored(card, entry):
+    """The card with the entry of one seed, in place of an older one."""
+    scores = sorted([entry, *(s for s in card["scores"] if s["seed"] != entry["seed"])], key=itemgetter("seed"))
+    return card | {"scores": scores, "mean_test_accuracy": float(np.mean([s["test"] for s in scores]))}
+
+
+def write(card, folder):
+    text = json.dumps(card, indent=1) + "\n"
+    write_beside(folder / "card.json", lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def main():
@@ -115,41 +180,14 @@ def main():
     folder = HERE / arguments.network
     folder.mkdir(exist_ok=True)
     data = examples(recipe)
-    scores = []
     for seed in arguments.seeds:
-        model, initial = fit(build, recipe, *data["train"], seed)
-        scores.append({"seed": seed} | {name: accuracy(model, *data[name]) for name in ("validation", "test")})
-        print(scores[-1], flush=True)
-        if seed == arguments.seeds[0]:
-            save(model.state_dict(), folder / "trained.safetensors")
-            save(initial, folder / "initial.safetensors")
-    card = {
-        "network": arguments.network,
-        "recipe": asdict(recipe),
-        "source": SOURCES[recipe.dataset],
-        "split": SPLIT,
-        "examples": {name: len(y) for name, (_, y) in data.items()},
-        "scores": scores,
-        "mean_test_accuracy": float(np.mean([s["test"] for s in scores])),
-        "made_with": {"torch": torch.__version__, "numpy": np.__version__, "python": platform.python_version()},
-    }
-    if arguments.network == "mnist-cnn":
-        card["without-9"] = twin(build, recipe, data, folder, arguments.seeds[0])
-    text = json.dumps(card, indent=1) + "\n"
-    write_beside(folder / "card.json", lambda part: part.write_text(text, encoding="utf-8"))
-
-
-def twin(build, recipe, data, folder, seed):
-    """The same network trained on the same images less one digit, for studying the unknown."""
-    seen = {name: (x[y != LEFT_OUT], y[y != LEFT_OUT]) for name, (x, y) in data.items()}
-    model, _ = fit(build, recipe, *seen["train"], seed)
-    save(model.state_dict(), folder / f"without-{LEFT_OUT}.safetensors")
-    return {
-        "digit": LEFT_OUT,
-        "seed": seed,
-        "test_accuracy_on_seen_digits": accuracy(model, *seen["test"]),
-        "test_examples": len(seen["test"][1]),
-    }
+        entry = train(build, recipe, data, folder, seed)
+        print(entry, flush=True)
+        # The card is read anew each time: another process may be training other seeds.
+        write(scored(card_of(folder, recipe, data), entry), folder)
+    if arguments.network == "mnist-cnn" and 0 in arguments.seeds:
+        entry = twin(build, recipe, data, folder)
+        write(card_of(folder, recipe, data) | {f"without-{LEFT_OUT}": entry}, folder)
 
 
 if __name__ == "__main__":

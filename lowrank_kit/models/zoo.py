@@ -14,6 +14,7 @@ from lowrank_kit.files import shipped
 from lowrank_kit.models.layers import channels_last
 from lowrank_kit.models.networks import digits_mlp, mnist_cnn
 from lowrank_kit.models.store import load_weights
+from lowrank_kit.models.transformer import mnist_vit
 from lowrank_kit.records import Data, Examples
 
 __all__ = ["ZOO", "examples", "load"]
@@ -29,9 +30,13 @@ class Entry:
     variants: tuple[str, ...]
 
 
+# One training says little about training: the same network from three seeds.
+SEEDS = ("trained", "trained-1", "trained-2")
+
 ZOO = {
-    "mnist-cnn": Entry(mnist_cnn, "mnist", 255, ("trained", "initial", "without-9")),
-    "digits-mlp": Entry(digits_mlp, "digits", 16, ("trained", "initial")),
+    "mnist-cnn": Entry(mnist_cnn, "mnist", 255, (*SEEDS, "initial", "without-9")),
+    "mnist-vit": Entry(mnist_vit, "mnist", 255, (*SEEDS, "initial")),
+    "digits-mlp": Entry(digits_mlp, "digits", 16, (*SEEDS, "initial")),
 }
 
 
@@ -50,8 +55,9 @@ def load(
     data : for your own module, its labelled examples: a DataLoader or any iterable of (x, y) batches, or one
         pair (x, y) of tensors or arrays; choices are made on them
     test : examples that are only reported; without it, two thirds of `data` are set aside for it, by class
-    weights : for the zoo "trained" (the default), "initial" or, for mnist-cnn, "without-9";
-        for your own module the path of a safetensors file
+    weights : for the zoo "trained" (the default, of seed 0), "trained-1" or "trained-2" (of other seeds), "initial"
+        (of seed 0, before training) or, for mnist-cnn, "without-9" (trained without nines); for your own module the
+        path of a safetensors file
 
     Raises InputError for an unknown name, examples without one label each, or weights that don't fit.
     """
@@ -72,6 +78,8 @@ def load(
 
 def examples(batches: Any) -> Examples:
     """Examples from a pair (x, y) or an iterable of such pairs. Raises InputError where there is no such pair."""
+    if isinstance(batches, Examples):
+        return batches
     pairs = [batches] if _is_pair(batches) else _pairs(batches)
     if not pairs:
         raise InputError("`data` must hold at least one example; got none.")
