@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from lowrank_kit.measurement.measure import measure as measure
     from lowrank_kit.measurement.measure import measure_pair as measure_pair
     from lowrank_kit.methods.planning import plan as plan
+    from lowrank_kit.models.store import restore as restore
+    from lowrank_kit.models.store import save as save
     from lowrank_kit.models.surgery import compress as compress
     from lowrank_kit.models.surgery import spectra as spectra
     from lowrank_kit.models.surgery import survey as survey
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
     from lowrank_kit.records import Measurement as Measurement
     from lowrank_kit.records import RankPlan as RankPlan
     from lowrank_kit.records import Spectrum as Spectrum
+    from lowrank_kit.studies.grid import Study as Study
+    from lowrank_kit.widgets.latent_board import LatentBoard as LatentBoard
     from lowrank_kit.widgets.rank_board import RankBoard as RankBoard
 
 __version__ = "0.1.0"
@@ -29,15 +33,19 @@ HOMES = {
     "Data": "records",
     "Examples": "records",
     "InputError": "checks",
+    "LatentBoard": "widgets.latent_board",
     "Measurement": "records",
     "RankBoard": "widgets.rank_board",
     "RankPlan": "records",
     "Spectrum": "records",
+    "Study": "studies.grid",
     "compress": "models.surgery",
     "load": "models.zoo",
     "measure": "measurement.measure",
     "measure_pair": "measurement.measure",
     "plan": "methods.planning",
+    "restore": "models.store",
+    "save": "models.store",
     "spectra": "models.surgery",
     "survey": "models.surgery",
 }

@@ -26,6 +26,7 @@ ORDER = [
     {"plots", "report"},
     {"server", "widgets"},
     {"lessons"},
+    {"doctor"},
     {"cli"},
     {"__main__"},
 ]
@@ -34,18 +35,28 @@ BELOW = {room: set().union(*ORDER[:level]) for level, rooms in enumerate(ORDER) 
 BELOW["plots"] = BELOW["report"] = {"checks", "records", "files", "i18n"}
 
 ONLY_IN = {
-    "torch": {"models", "measurement", "methods", "studies", "widgets", "lessons"},
+    "torch": {"models", "measurement", "methods", "studies", "widgets", "lessons", "doctor"},
     "ipywidgets": {"widgets"},
     "anywidget": {"widgets"},
-    "matplotlib": {"plots", "report", "widgets", "lessons"},
+    "matplotlib": {"plots", "report", "widgets", "lessons", "doctor"},
     "seaborn": {"plots", "report"},
+    "joblib": {"studies"},
+    "yaml": {"studies"},
 }
 # pyplot keeps a global state that a callback on another thread breaks; a pickle can run code when it is opened.
-NEVER = {"matplotlib.pyplot", "pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal"}
+NEVER = {"matplotlib.pyplot", "pickle", "cloudpickle", "dill", "shelve", "marshal"}
+# Of joblib only what runs tasks, and never the module itself, whose load, dump and Memory read and write pickles.
+JOBLIB = {f"joblib.{name}" for name in ("Parallel", "delayed", "effective_n_jobs", "parallel_config")} | {
+    "joblib.parallel.LokyBackend",
+    "joblib.parallel.get_active_backend",
+    "joblib.externals.loky.get_reusable_executor",
+}
+# What reads YAML without making objects of it.
+YAML = {"safe_load", "compose", "SafeLoader", "YAMLError"}
 # Needed without an import: two programs, and what shows an anywidget in both.
 NOT_IMPORTED = {"jupyterlab", "voila", "ipywidgets"}
 # The import's name where it is not the package's.
-NAMES = {"ipython": "IPython"}
+NAMES = {"ipython": "IPython", "pyyaml": "yaml"}
 
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py" and "_shipped" not in path.parts
@@ -92,12 +103,43 @@ def test_libraries_stay_in_their_rooms(module):
         assert room(module) in ONLY_IN.get(library, {room(module)}), f"{library} does not belong here"
 
 
+def forbidden(path):
+    """Imports and uses of what must not be in the package: pyplot, and what may run what it reads."""
+    names = set(imports(path))
+    yield from (name for name in names if any(name == bad or name.startswith(f"{bad}.") for bad in NEVER))
+    yield from (name for name in names if name.split(".")[0] == "joblib" and name not in JOBLIB)
+    yield from (name for name in names if name.startswith("yaml."))
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Attribute) and getattr(node.value, "id", "") == "yaml" and node.attr not in YAML:
+            yield f"yaml.{node.attr}"
+
+
 def test_no_pyplot_and_nothing_that_runs_what_it_reads(module):
-    names = set(imports(module))
-    assert not {name for name in names if any(name == bad or name.startswith(f"{bad}.") for bad in NEVER)}
+    assert set(forbidden(module)) == set()
     tree = ast.parse(module.read_text(encoding="utf-8"))
     called = {node.func.id for node in ast.walk(tree) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)}
     assert not called & {"eval", "exec", "compile", "__import__"}
+
+
+@pytest.mark.parametrize(
+    ("code", "seen"),
+    [
+        ("from joblib import Parallel, delayed, parallel_config", set()),
+        ("from joblib import Parallel, load", {"joblib.load"}),
+        ("from joblib import Memory", {"joblib.Memory"}),
+        ("from joblib.numpy_pickle import load", {"joblib.numpy_pickle.load"}),
+        ("import joblib\njoblib.load('weights')", {"joblib"}),
+        ("def late():\n    from pickle import loads", {"pickle.loads"}),
+        ("import yaml\nyaml.safe_load('a: 1')", set()),
+        ("import yaml\nyaml.load('a: 1', yaml.UnsafeLoader)", {"yaml.load", "yaml.UnsafeLoader"}),
+        ("from yaml import safe_load", {"yaml.safe_load"}),
+        ("from matplotlib import pyplot", {"matplotlib.pyplot"}),
+    ],
+)
+def test_the_rule_sees_what_it_forbids(tmp_path, code, seen):
+    path = tmp_path / "module.py"
+    path.write_text(code, encoding="utf-8")
+    assert set(forbidden(path)) == seen
 
 
 def test_the_window_imports_nothing_of_the_package_when_opened():

@@ -9,7 +9,7 @@ import pytest
 
 README = Path(__file__).parent.parent / "README.md"
 NUMBER = re.compile(r"[-+]?\d+(?:\.\d+)?")
-HEAVY = {"torch", "matplotlib", "pandas", "ipywidgets", "tensorly", "seaborn", "anywidget", "scipy"}
+HEAVY = {"torch", "matplotlib", "pandas", "ipywidgets", "tensorly", "seaborn", "anywidget", "scipy", "joblib", "yaml"}
 
 LOOK_OUT = """
 import sys, lowrank_kit
@@ -29,8 +29,8 @@ print(len(modules), len(verbs), *[name for name in verbs if not callable(getattr
 """
 
 
-def said(code):
-    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+def said(code, cwd=None):
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, cwd=cwd)
     assert answer.returncode == 0, answer.stderr
     return answer.stdout
 
@@ -64,9 +64,13 @@ def test_an_unknown_name_is_an_attribute_error():
     assert not hasattr(lowrank_kit, "no_such_verb")
 
 
+def in_the_readme(kind):
+    return re.findall(f"```{kind}\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)
+
+
 def test_the_readmes_taste_says_what_the_readme_prints():
-    readme = README.read_text(encoding="utf-8")
-    (code,), (output,) = (re.findall(f"```{kind}\n(.*?)```", readme, re.DOTALL) for kind in ("python", "text"))
+    code, *_ = in_the_readme("python")
+    (output,) = in_the_readme("text")
     *lines, change, speed = said(code).splitlines()
     *printed, printed_change, printed_speed = output.splitlines()
     # Accuracy may differ by an image or two between processors, the speed by anything.
@@ -78,3 +82,13 @@ def test_the_readmes_taste_says_what_the_readme_prints():
     _, low, high, n = numbers(change)
     assert -1 < low < 0 < high
     assert n == 1000
+
+
+def test_what_the_readme_saves_it_restores(tmp_path):
+    code = in_the_readme("python")[1]
+    compared = """
+from lowrank_kit.models.inventory import weights_hash
+print(weights_hash(small) == weights_hash(compress(network, tenth)))
+"""
+    assert said(code + compared, tmp_path).split() == ["True"]
+    assert sorted(path.name for path in (tmp_path / "a-tenth").iterdir()) == ["network.safetensors", "plan.json"]

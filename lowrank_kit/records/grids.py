@@ -84,15 +84,14 @@ class RankCurve:
     def classes(self) -> np.ndarray:
         return np.unique(self.labels)
 
-    @property
-    def per_class(self) -> np.ndarray:
-        """Fraction (R, classes) of the examples of each class that are right."""
-        right = self.predictions == self.labels
-        return np.stack([right[:, self.labels == c].mean(axis=1) for c in self.classes], axis=1)
-
     def at(self, rank: int) -> float:
         """The accuracy at one of the ranks."""
         return float(self.accuracy[self._index(rank)])
+
+    def class_accuracy(self, rank: int) -> np.ndarray:
+        """The accuracy on each of the classes (classes,) at one of the ranks."""
+        right = self.predictions[self._index(rank)] == self.labels
+        return np.array([right[self.labels == c].mean() for c in self.classes])
 
     def change(self, rank: int) -> Change:
         """Accuracy at one of the ranks minus that of the whole network, paired, with its 95 % interval."""

@@ -1,0 +1,1 @@
+"""Does it pay? Sweeps over networks, methods, rules, budgets and seeds that lose nothing."""
