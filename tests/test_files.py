@@ -1,10 +1,12 @@
 """Files hold the old content or the new, never a part."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.files import read_arrays, shipped, write_arrays, write_beside
+from lowrank_kit.files import read_arrays, shipped, write_arrays, write_beside, write_folder
 
 
 def test_a_failed_write_leaves_the_old_file_whole_and_no_part(tmp_path):
@@ -75,3 +77,57 @@ def test_shipped_finds_data_and_tells_what_is_missing():
     assert shipped("data", "mnist-cnn", "card.json").is_file()
     with pytest.raises(InputError, match=r"data/nothing\.npz is missing; install lowrank_kit again"):
         shipped("data", "nothing.npz")
+
+
+# folders
+
+
+def names(folder):
+    return {path.name: path.read_text() for path in folder.iterdir()}
+
+
+def written(text):
+    return lambda part: (part / "a").write_text(text)
+
+
+def broken(part):
+    (part / "a").write_text("ne")
+    raise KeyboardInterrupt
+
+
+def test_a_folder_is_replaced_as_a_whole(tmp_path):
+    path = tmp_path / "deep" / "saved"
+    write_folder(path, written("old"))
+    (path / "b").write_text("beside")
+    write_folder(path, written("new"))
+    assert names(path) == {"a": "new"}
+    assert [*path.parent.iterdir()] == [path]
+
+
+@pytest.mark.parametrize("before", [None, "old"])
+def test_a_failed_write_leaves_the_old_folder_whole_and_no_part(tmp_path, before):
+    path = tmp_path / "saved"
+    if before:
+        write_folder(path, written(before))
+    with pytest.raises(KeyboardInterrupt):
+        write_folder(path, broken)
+    assert [*tmp_path.iterdir()] == ([path] if before else [])
+    assert not before or names(path) == {"a": before}
+
+
+@pytest.mark.parametrize("which", [1, 2])
+def test_a_failed_rename_leaves_the_old_folder_whole_and_no_part(tmp_path, monkeypatch, which):
+    path, calls, rename = tmp_path / "saved", [], Path.rename
+    write_folder(path, written("old"))
+
+    def failing(self, target):
+        calls.append(target)
+        if len(calls) == which:
+            raise OSError("no")
+        return rename(self, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(OSError, match="no"):
+        write_folder(path, written("new"))
+    assert [*tmp_path.iterdir()] == [path]
+    assert names(path) == {"a": "old"}

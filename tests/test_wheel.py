@@ -12,6 +12,7 @@ import lowrank_kit
 
 PROJECT = Path(lowrank_kit.__file__).parent.parent
 WHERE = "from lowrank_kit.files import shipped; print(shipped('data', 'mnist.npz'))"
+DATA = "from lowrank_kit.doctor import findings, kit; print(kit.data(findings.speaker('en')))"
 LOAD = """
 import lowrank_kit
 model, data = lowrank_kit.load("digits-mlp")
@@ -69,6 +70,10 @@ def test_the_wheel_carries_the_page_template(installed):
 def test_an_installed_kit_finds_its_own_files(installed, tmp_path):
     found = Path(python("-c", WHERE, cwd=tmp_path, path=installed))
     assert found == installed / "lowrank_kit" / "_shipped" / "data" / "mnist.npz"
+
+
+def test_an_installed_kit_finds_its_data_whole(installed, tmp_path):
+    assert "state='ok'" in python("-c", DATA, cwd=tmp_path, path=installed)
 
 
 def test_an_installed_kit_loads_a_network(installed, tmp_path):

@@ -1,7 +1,8 @@
 """Was I right? The self-checks of the notebooks' guesses and exercises, which themselves hold no definitions."""
 
 from lowrank_kit.lessons.break_even import check_break_even
+from lowrank_kit.lessons.capacity import check_capacity
 from lowrank_kit.lessons.guess import compare_guess
 from lowrank_kit.lessons.verdict import Verdict
 
-__all__ = ["Verdict", "check_break_even", "compare_guess"]
+__all__ = ["Verdict", "check_break_even", "check_capacity", "compare_guess"]

@@ -27,7 +27,7 @@ def tabulate(factorisation: Factorisation, data: Data, dense: Measurement, *, na
     """
     model = factorisation.model
     if not factorisation.layers:
-        raise InputError("`model` must have an nn.Linear or nn.Conv2d to factorise; it has none.")
+        raise InputError("`model` must have a linear or convolution layer to factorise; it has none.")
     layers = {name: layer for name, layer in factorisation.layers.items() if break_even_rank(matrix_shape(layer))}
     x = data.validation.x
     dense_macs, per_rank = layer_macs(model, x), rank_macs(model, x, {name: LayerPlan(1) for name in layers})

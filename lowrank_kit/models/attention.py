@@ -83,10 +83,12 @@ class Attention(nn.Module):
             raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
         is_batched = query.dim() == 3
         q, k, v = (self._batch_first(part, is_batched) for part in self._projected(query, key, value))
-        mask = self._mask(attn_mask, key_padding_mask, q)
+        # As PyTorch has it, the hint stands for the mask where nothing but the mask would be added.
+        is_causal = is_causal and key_padding_mask is None and not need_weights
+        mask = None if is_causal else self._mask(attn_mask, key_padding_mask, q)
         k, v, mask = self._with_extra_positions(k, v, mask)
         q, k, v = (part.unflatten(-1, (self.num_heads, self.head_dim)).transpose(1, 2) for part in (q, k, v))
-        read, weights = self._read(q, k, v, mask, need_weights)
+        read, weights = self._read(q, k, v, mask, is_causal, need_weights)
         output = self.out_proj(self._as_given(read.transpose(1, 2).flatten(2), is_batched))
         if weights is None:
             return output, None
@@ -146,11 +148,17 @@ class Attention(nn.Module):
         return k, v, mask
 
     def _read(
-        self, q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, mask: torch.Tensor | None, need_weights: bool
+        self,
+        q: torch.Tensor,
+        k: torch.Tensor,
+        v: torch.Tensor,
+        mask: torch.Tensor | None,
+        is_causal: bool,
+        need_weights: bool,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         dropout = self.dropout if self.training else 0.0
         if not need_weights:
-            return F.scaled_dot_product_attention(q, k, v, mask, dropout), None
+            return F.scaled_dot_product_attention(q, k, v, mask, dropout, is_causal), None
         scores = q @ k.transpose(-2, -1) / math.sqrt(self.head_dim)
         weights = F.dropout(torch.softmax(scores if mask is None else scores + mask, -1), dropout)
         return weights @ v, weights

@@ -27,15 +27,15 @@ def output_moments(model: nn.Module, names: Collection[str], x: np.ndarray) -> d
     opened = replaced(model, layers, shared=True)
     sums = {name: np.zeros((groups_of(layer), *_square(layer))) for name, layer in layers.items()}
 
-    def add(name: str) -> Callable[[Any, Any, torch.Tensor], None]:
-        def hook(layer: Any, given: Any, output: torch.Tensor) -> None:
-            y = _outputs(layer, given[0], output)
+    def add(name: str) -> Callable[[Any, Any, Any, torch.Tensor], None]:
+        def hook(layer: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
+            y = _outputs(layer, next(iter((*args, *kwargs.values()))), output)
             sums[name] += (y @ y.mT).double().cpu().numpy()
 
         return hook
 
     for name in layers:
-        opened.get_submodule(name).register_forward_hook(add(name))
+        opened.get_submodule(name).register_forward_hook(add(name), with_kwargs=True)
     for batch in batches(x):
         with evaluating(opened):
             opened(inputs_for(opened, batch))
@@ -50,8 +50,10 @@ def _square(layer: Any) -> tuple[int, int]:
 def _outputs(layer: Any, given: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
     """y (groups, m, positions) in float32 or float64: channels lie in the second axis or, if linear, in the last."""
     if isinstance(layer, nn.Linear):
-        rows = F.linear(given, layer.weight).flatten(0, -2)  # all of them, also where attention asked for some
-        return _precise(rows).T[None]
+        rows = F.linear(given, layer.weight)  # all of them, also where attention asked for some
+        return _precise(rows).reshape(-1, rows.shape[-1]).T[None]
+    if output.ndim < layer.weight.ndim:  # one example without a batch
+        output = output[None]
     y = output if layer.bias is None else output - layer.bias.reshape(-1, *[1] * (output.ndim - 2))
     return _precise(y).transpose(0, 1).flatten(1).unflatten(0, (groups_of(layer), -1))
 

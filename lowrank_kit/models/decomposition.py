@@ -36,8 +36,11 @@ def decompose(name: str, layer: Factorable, method: str) -> Decomposition:
 def decompose_aware(name: str, layer: Factorable, moments: np.ndarray) -> Decomposition:
     """By "aware", from the weight and the moments (groups, m, m) of the layer's outputs on data.
 
-    The spectrum is that of the outputs: its tail is the error there, not that of the weight.
+    The spectrum is that of the outputs: its tail is the error there, not that of the weight. A layer that was never
+    run, with moments of zero, is decomposed by its weight.
     """
+    if not moments.any():
+        return decompose(name, layer, "aware")
     matrices = _finite_matrices(name, layer, "aware")
     found = [weighted_factors(*pair) for pair in zip(matrices, moments, strict=True)]
     parts, values = [part for part, _ in found], [weights for _, weights in found]

@@ -112,7 +112,9 @@ def as_weight(matrices: np.ndarray, layer: Factorable, method: str = "svd") -> t
 
 def low_rank(layer: Factorable, method: str, rank: int) -> LowRank:
     """The block of this rank in the layer's dtype, device, layout and mode, with the layer's hooks and zero factors."""
+    # Made without values: initial ones would be overwritten, and would draw from the caller's random numbers.
     block = LowRank(*(_spatial_pair if method == "spatial" else _pair)(layer, rank))
+    block.to_empty(device=layer.weight.device)
     with torch.no_grad():
         for factor in (block.reduce, block.expand):
             factor.weight.zero_().requires_grad_(layer.weight.requires_grad)
@@ -141,7 +143,7 @@ def filled(block: LowRank, factors: Sequence[Factors]) -> LowRank:
 
 
 def _pair(layer: Any, rank: int) -> tuple[nn.Module, nn.Module]:
-    place, bias = _place(layer), layer.bias is not None
+    place, bias = _without_values(layer), layer.bias is not None
     if isinstance(layer, nn.Linear):
         expand = RowsLinear if isinstance(layer, RowsLinear) else nn.Linear
         first = nn.Linear(layer.in_features, rank, bias=False, **place)
@@ -156,7 +158,7 @@ def _pair(layer: Any, rank: int) -> tuple[nn.Module, nn.Module]:
 
 def _spatial_pair(layer: Any, rank: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     """Each of the two goes over one axis as the layer does, and leaves the other alone."""
-    middle, shared = rank * layer.groups, {"groups": layer.groups, "padding_mode": layer.padding_mode, **_place(layer)}
+    middle, shared = rank * layer.groups, {"groups": layer.groups, "padding_mode": layer.padding_mode, **_without_values(layer)}
     down, across = _along(layer, 0), _along(layer, 1)
     return (
         nn.Conv2d(layer.in_channels, middle, bias=False, **down, **shared),
@@ -175,5 +177,5 @@ def _on_axis(value: Any, axis: int, other: int) -> Any:
     return (value[0], other) if axis == 0 else (other, value[1])
 
 
-def _place(layer: Factorable) -> dict[str, Any]:
-    return {"device": layer.weight.device, "dtype": layer.weight.dtype}
+def _without_values(layer: Factorable) -> dict[str, Any]:
+    return {"device": "meta", "dtype": layer.weight.dtype}

@@ -10,11 +10,13 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.parameter import is_lazy
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.files import write_folder
 from lowrank_kit.models.inventory import weights_hash
 from lowrank_kit.models.low_rank import LowRank
+from lowrank_kit.models.replacement import within
 from lowrank_kit.models.surgery import compress, with_empty_blocks
 from lowrank_kit.records import Data, Examples, LayerPlan, RankPlan
 
@@ -24,7 +26,7 @@ __all__ = ["load_weights", "restore", "save"]
 PICKLES = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 WEIGHTS, PLAN = "network.safetensors", "plan.json"
 # How the first factor of a layer is named.
-FACTOR = ".reduce.weight"
+FACTOR = "reduce.weight"
 
 
 def load_weights(model: nn.Module, path: str | Path) -> nn.Module:
@@ -104,13 +106,24 @@ def _rank(block: Any) -> int:
 
 def _each_once(model: nn.Module) -> dict[str, torch.Tensor]:
     """All tensors on the CPU, a shared one under its first name only."""
-    found: dict[tuple[int, torch.Size, torch.dtype], str] = {}
-    for name, tensor in model.state_dict().items():
-        if not isinstance(tensor, torch.Tensor) or tensor.layout is not torch.strided or tensor.is_quantized:
-            raise InputError(f"`model` must hold plain tensors only to be saved; {name} is {type(tensor).__name__}.")
-        found.setdefault((tensor.data_ptr(), tensor.shape, tensor.dtype), name)
-    state = model.state_dict()
-    return {name: state[name].detach().cpu().clone() for name in found.values()}
+    state = model.state_dict(keep_vars=True)
+    for name, tensor in state.items():
+        reason = _unfit(tensor)
+        if reason:
+            raise InputError(f"`model` must hold plain tensors only to be saved; {name} is {reason}.")
+    first = {id(state[name]): name for name in reversed(state)}
+    return {name: state[name].detach().cpu().clone() for name in state if first[id(state[name])] == name}
+
+
+def _unfit(tensor: object) -> str:
+    """Why something can't be written, "" where it can."""
+    if not isinstance(tensor, torch.Tensor):
+        return f"a {type(tensor).__name__}"
+    if is_lazy(tensor) or tensor.is_meta:
+        return "without values"
+    if type(tensor) not in (torch.Tensor, nn.Parameter):
+        return f"a {type(tensor).__name__}"
+    return "quantised" if tensor.is_quantized else "sparse" if tensor.layout is not torch.strided else ""
 
 
 def _is_channels_last(tensor: torch.Tensor) -> bool:
@@ -157,11 +170,11 @@ def _stored_layout(path: Path) -> list[str]:
 
 def _check_plan(plan: RankPlan, stored: Collection[str], own: Collection[str], folder: Path) -> None:
     """The plan and the tensors tell of the same layers."""
-    unnamed = sorted(name for name in stored if name.endswith(FACTOR) and name not in own)
+    unnamed = sorted(name for name in stored if f".{name}".endswith(f".{FACTOR}") and name not in own)
     if unnamed:
-        layer = unnamed[0].removesuffix(FACTOR)
+        layer = unnamed[0].removesuffix(FACTOR).removesuffix(".")
         raise InputError(f"{folder / PLAN} must name every layer that is stored in factors; {layer} is missing.")
-    absent = [name for name in plan.layers if name + FACTOR not in stored]
+    absent = [name for name in plan.layers if within(name, FACTOR) not in stored]
     if absent:
         raise InputError(f"{folder / WEIGHTS} must hold the factors of every layer of the plan; {absent[0]} has none.")
 

@@ -35,7 +35,11 @@ class Still:
         png, size = picture._repr_png_()
         picture.clear()  # a figure is full of cycles: without this each one stays, 8 MB of it, until much later
         source = f"data:image/png;base64,{b64encode(png).decode()}"
-        self._html = self._figure(f'<img src="{source}" width="{size["width"]}" alt="{escape(size["alt"])}">')
+        self.tell(f'<img src="{source}" width="{size["width"]}" alt="{escape(size["alt"])}">')
+
+    def tell(self, words: str) -> None:
+        """HTML in the picture's place."""
+        self._html = self._figure(words)
         if self._shown:
             update_display({"text/html": self._html, "text/plain": ""}, raw=True, display_id=self.id)
 

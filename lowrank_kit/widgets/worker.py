@@ -1,6 +1,7 @@
 """One background thread a board: the newest request first, chores when there is none."""
 
 import logging
+import sys
 import threading
 from collections.abc import Callable, Iterator
 
@@ -81,6 +82,7 @@ class Worker:
         while (step := self._next()) is not None:
             try:
                 with TURN:
+                    _take_threads()
                     step()
             except StopIteration:
                 self._finish_chore()
@@ -111,3 +113,12 @@ class Worker:
     def _finish_chore(self) -> None:
         with self._wake:
             self._chore = None
+
+
+def _take_threads() -> None:
+    """What torch was told about threads holds in a new Python thread only once torch is asked there.
+
+    Until then its matrix products use every core, which on a busy machine takes a hundred times as long.
+    """
+    if ask := getattr(sys.modules.get("torch"), "get_num_threads", None):
+        ask()

@@ -1,4 +1,4 @@
-"""An exported notebook shows the board's last picture with the network off."""
+"""An exported notebook shows a board's last picture with the network off."""
 
 import nbformat
 import pytest
@@ -9,16 +9,36 @@ from benchmarks.browser import write_notebook
 
 pytestmark = pytest.mark.browser
 
-CELLS = [
-    'from lowrank_kit import RankBoard\n\nboard = RankBoard("digits-mlp")\nboard',
-    'board.set_rank("fc1", 9)\nboard.wait()',
-]
+# The cells, and what the picture's description says.
+BOARDS = {
+    "rank": (
+        'from lowrank_kit import RankBoard\n\nboard = RankBoard("digits-mlp")\nboard',
+        'board.set_rank("fc1", 9)\nboard.wait()',
+        "fc1 9",
+    ),
+    "latent": (
+        'from lowrank_kit import LatentBoard\n\nboard = LatentBoard("digits-mlp")\nboard',
+        'board.set_layer("head")\nboard.set_rank(4)\nboard.wait()',
+        "head",
+    ),
+}
+
+
+@pytest.fixture(params=BOARDS)
+def board(request):
+    return BOARDS[request.param]
+
+
+def run(path, cells, widget_state):
+    notebook = nbformat.read(write_notebook(path, *cells), as_version=4)
+    NotebookClient(notebook, store_widget_state=widget_state).execute()
+    return notebook
 
 
 @pytest.mark.parametrize("widget_state", [False, True])
-def test_the_last_picture_is_in_the_page(browser, tmp_path, widget_state):
-    notebook = nbformat.read(write_notebook(tmp_path / "board.ipynb", *CELLS), as_version=4)
-    NotebookClient(notebook, store_widget_state=widget_state).execute()
+def test_the_last_picture_is_in_the_page(browser, tmp_path, board, widget_state):
+    *cells, described = board
+    notebook = run(tmp_path / "board.ipynb", cells, widget_state)
     page_file = tmp_path / "board.html"
     page_file.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
     context = browser.new_context(offline=True)
@@ -27,12 +47,11 @@ def test_the_last_picture_is_in_the_page(browser, tmp_path, widget_state):
     picture = page.locator(".lrk-still img")
     picture.wait_for()
     assert picture.evaluate("(image) => image.naturalWidth") > 600
-    assert "fc1 9" in picture.get_attribute("alt")
+    assert described in picture.get_attribute("alt")
     context.close()
 
 
-def test_a_stored_notebook_holds_no_large_arrays(tmp_path):
-    notebook = nbformat.read(write_notebook(tmp_path / "board.ipynb", *CELLS), as_version=4)
-    NotebookClient(notebook, store_widget_state=True).execute()
+def test_a_stored_notebook_holds_no_large_arrays(tmp_path, board):
+    notebook = run(tmp_path / "board.ipynb", board[:2], widget_state=True)
     states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
     assert all("buffers" not in state for state in states)

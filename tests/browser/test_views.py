@@ -6,17 +6,32 @@ from benchmarks.browser import in_lab, write_notebook
 
 pytestmark = pytest.mark.browser
 
-SLIDERS = 'input[type=range][data-layer="fc1"]'
+# The board, one slider of each view, and whether every view shows what is measured.
+BOARDS = {
+    "RankBoard": (
+        "input[type=range][data-layer=fc1]",
+        """() => [...document.querySelectorAll(".lrk")].every((board) => [2, 3].every(
+             (i) => /measured|busy/.test(board.querySelectorAll(".lrk-tile")[i].dataset.kind)))""",
+    ),
+    "LatentBoard": (
+        "input[type=range][data-layer=rank]",
+        """() => [...document.querySelectorAll(".lrk")].every(
+             (board) => / right at this rank/.test(board.querySelector(".lrk-share").textContent))""",
+    ),
+}
 CELLS = [
-    'from lowrank_kit import RankBoard\n\nboard = RankBoard("digits-mlp")\nboard',
+    'from lowrank_kit import {0}\n\nboard = {0}("digits-mlp")\nboard',
     "from IPython.display import display\n\ndisplay(board)",
 ]
 
 
-def test_views_follow_each_other(browser, tmp_path):
-    with in_lab(browser, write_notebook(tmp_path / "board.ipynb", *CELLS)) as page:
-        page.wait_for_selector(f"{SLIDERS} >> nth=1")
-        one, other = page.locator(SLIDERS).nth(0), page.locator(SLIDERS).nth(1)
+@pytest.mark.parametrize("board", BOARDS)
+def test_views_follow_each_other(browser, tmp_path, board):
+    sliders, measured = BOARDS[board]
+    notebook = write_notebook(tmp_path / "board.ipynb", *(cell.format(board) for cell in CELLS))
+    with in_lab(browser, notebook) as page:
+        page.wait_for_selector(f"{sliders} >> nth=1")
+        one, other = page.locator(sliders).nth(0), page.locator(sliders).nth(1)
         for hand, follower in ((one, other), (other, one)):
             hand.focus()
             for _ in range(2):
@@ -25,7 +40,4 @@ def test_views_follow_each_other(browser, tmp_path):
             page.wait_for_function(
                 "([slider, rank]) => slider.value === rank", arg=[follower.element_handle(), rank], timeout=20_000
             )
-        page.wait_for_function(
-            """() => [...document.querySelectorAll(".lrk")].every((board) => [2, 3].every(
-                 (i) => /measured|busy/.test(board.querySelectorAll(".lrk-tile")[i].dataset.kind)))"""
-        )
+        page.wait_for_function(measured)

@@ -8,7 +8,7 @@ from lowrank_kit.checks import InputError
 from lowrank_kit.i18n import LANGUAGES, default_language, strings
 from lowrank_kit.widgets.assets import module
 
-ROOMS = ("board", "doctor", "lessons", "plots")
+ROOMS = ("board", "doctor", "latent", "lessons", "plots")
 KEYS = [(room, key) for room in ROOMS for key in strings(room, "en")]
 # The button that names the other language, and what has one name everywhere.
 SAME = {"language", "name_jupyterlab", "name_python", "name_pytorch", "name_voila"}
@@ -33,14 +33,16 @@ def test_nothing_is_left_untranslated(room, key):
         assert strings(room, "ja")[key] != english
 
 
-def test_the_board_asks_for_no_other_strings():
-    asked = set(re.findall(r"\bt\.(\w+)", module("rank_board")))
-    assert asked <= strings("board", "en").keys()
+@pytest.mark.parametrize(("room", "board"), [("board", "rank_board"), ("latent", "latent_board")])
+def test_a_board_asks_for_no_other_strings(room, board):
+    asked = set(re.findall(r"\bt\.(\w+)", module(board)))
+    assert asked <= strings(room, "en").keys()
 
 
-@pytest.mark.parametrize(
-    ("room", "home"), [("board", "widgets"), ("doctor", "doctor"), ("lessons", "lessons"), ("plots", "plots")]
-)
+HOMES = {"board": "widgets", "latent": "widgets", "doctor": "doctor", "lessons": "lessons", "plots": "plots"}
+
+
+@pytest.mark.parametrize(("room", "home"), HOMES.items())
 def test_no_string_is_unused(room, home):
     package = Path(lowrank_kit.i18n.__file__).parents[1]
     text = "\n".join(p.read_text(encoding="utf-8") for p in (package / home).rglob("*") if p.suffix in {".py", ".js"})

@@ -5,7 +5,7 @@ import pytest
 from tensorly.tenalg.svd import truncated_svd
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.maths.matrix import factors, singular_values
+from lowrank_kit.maths.matrix import factors, singular_values, stacked_factors, weighted_factors
 
 
 def with_values(values, m, n, seed=0):
@@ -128,3 +128,83 @@ def test_the_matrix_is_left_untouched():
 def test_no_matrix_has_no_values(ask, W, words):
     with pytest.raises(InputError, match=words):
         ask(W)
+
+
+@pytest.mark.parametrize("shape", [(5, 3, 7), (5, 7, 3), (1, 4, 4), (6, 1, 9)])
+def test_a_stack_is_decomposed_one_by_one(shape):
+    stack = gaussian(*shape).astype(np.float32)
+    found = stacked_factors(stack)
+    assert len(found) == len(stack)
+    for f, W in zip(found, stack, strict=True):
+        assert f.S.dtype == np.float64
+        np.testing.assert_allclose(f.dense(), W, atol=1e-6)
+        np.testing.assert_allclose(f.S, factors(W).S, rtol=1e-6)
+
+
+# factors ordered by what is put out on data h (n, examples)
+
+DATA = {
+    "many": lambda n: gaussian(n, 3 * n + 5),
+    "few": lambda n: gaussian(n, max(n // 2, 1)),
+    "one": lambda n: gaussian(n, 1),
+    "along few directions": lambda n: gaussian(n, 2) @ gaussian(2, 50),
+    "steep": lambda n: np.geomspace(1, 1e-6, n)[:, None] * gaussian(n, 4 * n),
+    "none": lambda n: np.zeros((n, 4)),
+    "white": lambda n: np.eye(n),
+}
+data = pytest.mark.parametrize("h", DATA.values(), ids=DATA)
+weighted = pytest.mark.parametrize(
+    "name", ["tall", "wide", "square", "row", "column", "zero", "rank-deficient", "square rank-deficient", "float32"]
+)
+
+
+def on_data(W, h):
+    W = W.astype(np.float64)
+    return W, h, *weighted_factors(W, W @ h @ (W @ h).T)
+
+
+@data
+@weighted
+def test_weighted_factors_together_are_the_matrix(name, h):
+    W, _, f, values = on_data(MATRICES[name], h(MATRICES[name].shape[1]))
+    k = min(W.shape)
+    assert (f.U.shape, f.S.shape, f.Vh.shape, values.shape) == ((W.shape[0], k), (k,), (k, W.shape[1]), (k,))
+    np.testing.assert_allclose(f.U.T @ f.U, np.eye(k), atol=1e-10)
+    np.testing.assert_allclose(f.dense(), W, atol=1e-10 * max(np.abs(W).max(), 1))
+    assert (f.S >= 0).all() and (np.diff(values) <= 0).all()
+
+
+@data
+@weighted
+def test_their_error_on_the_data_is_the_tail_of_the_values(name, h):
+    W, x, f, values = on_data(MATRICES[name], h(MATRICES[name].shape[1]))
+    size = np.linalg.norm(W @ x) or 1.0
+    for rank in range(1, min(W.shape) + 1):
+        error = np.linalg.norm((W - f.truncate(rank).dense()) @ x)
+        # Squaring costs the digits below sqrt(eps) of the largest.
+        assert error / size == pytest.approx(np.linalg.norm(values[rank:]) / size, rel=1e-6, abs=1e-7)
+
+
+@data
+@pytest.mark.parametrize("name", ["tall", "wide", "square", "rank-deficient"])
+def test_nothing_of_that_rank_does_better_on_the_data(name, h, rng):
+    W, x, f, _ = on_data(MATRICES[name], h(MATRICES[name].shape[1]))
+    y, size = W @ x, np.linalg.norm(W @ x) or 1.0
+    for rank in range(1, min(W.shape)):
+        best = np.linalg.norm(y - f.truncate(rank).dense() @ x) / size
+        # The best map of what is put out, by Eckart and Young, and a lot of others.
+        tail = np.linalg.svd(y, compute_uv=False)[rank:]
+        assert best == pytest.approx(np.linalg.norm(tail) / size, rel=1e-6, abs=1e-7)
+        assert best <= np.linalg.norm((W - factors(W).truncate(rank).dense()) @ x) / size + 1e-7
+        Q = np.linalg.qr(rng.standard_normal((W.shape[0], rank)))[0]
+        assert best <= np.linalg.norm(y - Q @ (Q.T @ y)) / size + 1e-7
+
+
+@weighted
+def test_on_white_data_they_are_the_plain_ones(name):
+    W = MATRICES[name].astype(np.float64)
+    f, values = weighted_factors(W, W @ W.T)
+    np.testing.assert_allclose(values, np.linalg.svd(W, compute_uv=False), rtol=1e-6, atol=3e-8 * max(values[0], 1))
+    for rank in range(1, min(W.shape)):
+        if values[rank] > 1e-6 and values[rank - 1] > 1.001 * values[rank]:
+            np.testing.assert_allclose(f.truncate(rank).dense(), factors(W).truncate(rank).dense(), atol=1e-9)

@@ -68,6 +68,40 @@ def test_a_layer_that_is_never_run_has_moment_zero(vectors):
     assert found["used"].any() and not found["spare"].any()
 
 
+def test_inputs_may_come_by_name(vectors):
+    class Named(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.fc = nn.Linear(12, 4)
+
+        def forward(self, x):
+            return self.fc(input=x)
+
+    model = Named()
+    np.testing.assert_array_equal(
+        output_moments(model, ["fc"], vectors.x)["fc"], output_moments(model.fc, [""], vectors.x)[""]
+    )
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape"),
+    [(nn.Linear(5, 3), (5,)), (nn.Conv1d(4, 6, 3, groups=2), (4, 7)), (nn.Conv2d(2, 3, 2), (2, 4, 4))],
+)
+def test_one_example_may_come_without_a_batch(layer, shape, rng):
+    class One(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer = layer
+
+        def forward(self, x):
+            return self.layer(x[0])
+
+    x = rng.standard_normal((1, *shape)).astype(np.float32)
+    np.testing.assert_allclose(
+        output_moments(One(), ["layer"], x)["layer"], by_hand(layer, torch.from_numpy(x)), rtol=1e-5
+    )
+
+
 def test_a_layer_that_is_run_twice_counts_both(vectors):
     layer = nn.Linear(12, 12).double()
     x = torch.from_numpy(vectors.x).double()

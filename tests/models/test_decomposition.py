@@ -87,17 +87,24 @@ def test_values_by_themselves_are_those_of_the_factors_and_of_numpy(build, metho
     assert (found.layer, found.shape, found.groups) == ("fc", matrix_shape(layer, method), len(oracle))
 
 
-@pytest.mark.parametrize("examples", [0, 1, 3])
+def test_a_layer_that_was_never_run_is_decomposed_by_its_weight():
+    layer = nn.Conv2d(4, 8, 3, groups=2)
+    (plain, spectrum), (aware, found) = decompose("fc", layer, "svd"), decompose_aware("fc", layer, np.zeros((2, 4, 4)))
+    for one, other in zip(plain, aware, strict=True):
+        np.testing.assert_array_equal(one.truncate(2).dense(), other.truncate(2).dense())
+    np.testing.assert_array_equal(found.values, spectrum.values)
+
+
+@pytest.mark.parametrize("examples", [1, 3])
 def test_few_data_order_what_they_show_and_still_give_the_whole_layer(examples):
     layer = nn.Linear(6, 9).double()
     matrix = as_matrices(layer)[0]
     y = matrix @ np.random.default_rng(0).standard_normal((6, examples))
     parts, found = decompose_aware("fc", layer, (y @ y.T)[None])
     np.testing.assert_allclose(parts[0].dense(), matrix, atol=1e-12)
-    np.testing.assert_allclose(found.values[examples:], 0, atol=1e-7 * max(found.values[0], 1))
-    if examples:
-        cut = parts[0].truncate(examples).dense()
-        np.testing.assert_allclose(cut @ np.linalg.pinv(matrix) @ y, y, atol=1e-6)
+    np.testing.assert_allclose(found.values[examples:], 0, atol=1e-7 * found.values[0])
+    cut = parts[0].truncate(examples).dense()
+    np.testing.assert_allclose(cut @ np.linalg.pinv(matrix) @ y, y, atol=1e-6)
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])

@@ -275,3 +275,10 @@ def test_a_plan_for_other_weights(mlp, by_hand):
             ask(mlp, other)
     assert RankPlan.from_json(plan.to_json()) == plan
     compress(mlp, RankPlan.from_json(plan.to_json()))
+
+
+def test_compressing_draws_no_random_numbers(residual, by_hand):
+    plan = by_hand(residual, {"conv1": 2, "conv2": 2, "head": 1})
+    before = torch.get_rng_state()
+    compress(residual, plan)
+    assert torch.equal(torch.get_rng_state(), before)

@@ -4,6 +4,7 @@ import pytest
 from lowrank_kit.files import read_arrays, shipped
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
 from lowrank_kit.records import Measurement, RankTables, Timing
+from lowrank_kit.widgets.assets import PARTS, module, style
 from lowrank_kit.widgets.wire import BUDGETS, curves_message, finding_words, tables_message
 
 
@@ -43,10 +44,9 @@ def test_better_curves_travel_without_what_does_not_change(tables):
     assert sum(map(len, buffers)) < sum(map(len, tables_message(tables)[1])) / 10
 
 
-def test_a_board_travels_in_under_40_kilobytes_of_code():
-    from lowrank_kit.widgets.assets import module
-
-    assert len(module("rank_board").encode()) < 40_000
+@pytest.mark.parametrize("board", PARTS)
+def test_a_board_travels_in_under_40_kilobytes_of_code_and_style(board):
+    assert len(module(board).encode()) + len(style(board).encode()) < 40_000
 
 
 def _measurement(predictions, seconds, busy=0.0):

@@ -1,6 +1,8 @@
 import threading
 
 import pytest
+import torch
+from threadpoolctl import threadpool_info
 
 from lowrank_kit.widgets.worker import Worker
 
@@ -17,6 +19,15 @@ def test_a_request_runs_in_the_background(worker):
     worker.submit(lambda stop: names.append(threading.current_thread().name))
     assert worker.wait(5)
     assert names == ["lowrank_kit board"]
+
+
+def test_a_request_computes_with_no_more_threads_than_any_other_thread(worker):
+    # OpenMP keeps a number for each thread, and a new one begins with all cores.
+    found = []
+    worker.submit(lambda stop: found.extend(threadpool_info()))
+    assert worker.wait(5)
+    kernels = [pool for pool in found if pool["user_api"] == "openmp"]
+    assert kernels and {pool["num_threads"] for pool in kernels} == {torch.get_num_threads()}
 
 
 def test_a_newer_request_stops_the_running_one_and_drops_those_between(worker):
