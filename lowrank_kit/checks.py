@@ -50,7 +50,8 @@ def check_name(value: str, known: Iterable[str], *, name: str) -> None:
     if value not in names:
         close = get_close_matches(str(value), names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise InputError(f"`{name}` must be one of {', '.join(map(repr, names))}; got {value!r}.{hint}")
+        choice = f"one of {', '.join(map(repr, names))}" if names else "one there is, but there is none"
+        raise InputError(f"`{name}` must be {choice}; got {value!r}.{hint}")
 
 
 def check_matrix(values: "np.ndarray", *, name: str) -> None:

@@ -15,6 +15,8 @@ __all__ = ["factors", "singular_values", "stacked_factors", "weighted_factors"]
 # Directions found through the Gram matrix are orthogonal to about eps / share^2, where share is the smallest over the
 # largest singular value: to 1e-10 down to this share.
 RESOLVED = 1e-3
+# A direction of a moment with less than this share of the largest eigenvalue was not seen in the data.
+SHOWN = 1e-14
 
 
 def singular_values(matrix: np.ndarray) -> np.ndarray:
@@ -64,7 +66,10 @@ def weighted_factors(matrix: np.ndarray, moment: np.ndarray) -> tuple[Factors, n
     basis = linalg.qr(wide, mode="economic", check_finite=False)[0] if wide.shape[0] > wide.shape[1] else None
     inner = moment if basis is None else basis.T @ moment @ basis
     eigenvalues, vectors = linalg.eigh(inner, check_finite=False, driver="evd")
+    shown = int(np.count_nonzero(eigenvalues > SHOWN * max(float(eigenvalues[-1]), 0)))
     U = vectors[:, ::-1] if basis is None else basis @ vectors[:, ::-1]
+    # Directions that the data don't show are put in the order of the weight itself.
+    U = np.hstack([U[:, :shown], U[:, shown:] @ linalg.svd(U[:, shown:].T @ wide, check_finite=False)[0]])
     rows = U.T @ wide
     sizes = np.linalg.norm(rows, axis=1)
     # A direction the matrix does not have keeps a row of zeros.

@@ -9,6 +9,7 @@ from torch import nn
 
 from lowrank_kit.checks import check_name
 from lowrank_kit.models.inventory import factorable_layers
+from lowrank_kit.models.low_rank import LowRank
 from lowrank_kit.models.replacement import replaced
 from lowrank_kit.models.running import batches, evaluating, inputs_for
 from lowrank_kit.models.surgery import Factorisation
@@ -20,8 +21,8 @@ __all__ = ["latent_coordinates", "layer_inputs", "layer_outputs"]
 def layer_inputs(model: nn.Module, x: np.ndarray, layers: Collection[str] | None = None) -> dict[str, np.ndarray]:
     """{layer: its input (n, ...) as it arrives there, float32} for network inputs x (n, ...).
 
-    `layers` are names of layers that can be factorised; all of them by default. Everything is held at once. Raises
-    InputError for a layer the network does not have.
+    `layers` are names of layers that can be factorised; all of them by default, less those that are not run just once
+    a batch on all its examples. Everything is held at once. Raises InputError for a layer the network does not have.
     """
     return _watched(model, x, layers, lambda given, _: given)
 
@@ -59,18 +60,21 @@ def _watched(
     opened, names = _opened(model, layers)
     seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
-    def watch(name: str) -> Callable[[Any, Any, torch.Tensor], None]:
-        def hook(_: Any, given: Any, output: torch.Tensor) -> None:
-            seen[name].append(select(given[0], output).float().cpu().numpy().copy())
+    def watch(name: str) -> Callable[[Any, Any, Any, torch.Tensor], None]:
+        def hook(_: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
+            given = next(iter((*args, *kwargs.values())))
+            seen[name].append(select(given, output).float().cpu().numpy().copy())
 
         return hook
 
     for name in names:
-        opened.get_submodule(name).register_forward_hook(watch(name))
+        opened.get_submodule(name).register_forward_hook(watch(name), with_kwargs=True)
+    sizes = [len(batch) for batch in batches(x)]
     for batch in batches(x):
         with evaluating(opened):
             opened(inputs_for(opened, batch))
-    return {name: np.concatenate(parts) for name, parts in seen.items() if parts}
+    # A layer that is run more than once, or whose first axis is not the examples, tells of no single example.
+    return {name: np.concatenate(parts) for name, parts in seen.items() if [len(part) for part in parts] == sizes}
 
 
 def _opened(model: nn.Module, layers: Collection[str] | None) -> tuple[nn.Module, list[str]]:
@@ -79,7 +83,7 @@ def _opened(model: nn.Module, layers: Collection[str] | None) -> tuple[nn.Module
     A layer that has been compressed is a block of two, which goes by the layer's name.
     """
     found = factorable_layers(model)
-    blocks = {name.removesuffix(".reduce") for name in found if name.endswith(".reduce")}
+    blocks = {name for name, module in model.named_modules() if isinstance(module, LowRank)}
     whole = {name: layer for name, layer in found.items() if name.rpartition(".")[0] not in blocks}
     for name in layers or ():
         check_name(name, [*whole, *blocks], name="layer")

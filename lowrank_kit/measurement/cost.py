@@ -1,6 +1,6 @@
 """Parameters, bytes and multiply-adds."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,7 +49,7 @@ def macs(model: nn.Module, x: np.ndarray) -> int:
     x (n, ...) holds example inputs, of which the first is run. Biases, norms and pooling are not counted. Raises
     InputError where a network with matrices seems to multiply nothing, since that would be wrong.
     """
-    total, _ = _counted(_opened(model), (), x)
+    total, _ = _counted(_opened(model), {}, x)
     if total == 0 and inventory(model):
         raise InputError("the model's multiply-adds can't be counted: its layers run in kernels of their own.")
     return total
@@ -58,9 +58,10 @@ def macs(model: nn.Module, x: np.ndarray) -> int:
 def layer_macs(model: nn.Module, x: np.ndarray) -> dict[str, int]:
     """{layer: multiply-adds for one example} of the factorable layers, as `macs`, in the order they are first run.
 
-    A layer used twice counts both uses; one that is never reached is left out.
+    A layer used twice counts both uses, and one that shares its weight those of all; one that is never reached is
+    left out.
     """
-    return _counted(_opened(model), factorable_layers(model), x)[1]
+    return _counted(_opened(model), _users(model), x)[1]
 
 
 def rank_macs(model: nn.Module, x: np.ndarray, plans: dict[str, LayerPlan]) -> dict[str, int]:
@@ -69,7 +70,8 @@ def rank_macs(model: nn.Module, x: np.ndarray, plans: dict[str, LayerPlan]) -> d
     The arithmetic of two factors is linear in their rank: it is counted once, at rank 1.
     """
     ones = {name: LayerPlan(1, plan.method) for name, plan in plans.items()}
-    return _counted(with_empty_blocks(model, ones, shared=True), ones, x)[1]
+    users = {name: owner for name, owner in _users(model).items() if owner in ones}
+    return _counted(with_empty_blocks(model, ones, shared=True), users, x)[1]
 
 
 def _opened(model: nn.Module) -> nn.Module:
@@ -77,13 +79,18 @@ def _opened(model: nn.Module) -> nn.Module:
     return replaced(model, factorable_layers(model), shared=True)
 
 
-def _counted(model: nn.Module, names: Iterable[str], x: np.ndarray) -> tuple[int, dict[str, int]]:
-    """Multiply-adds of the whole network and of the named modules, in the order they are first run."""
+def _users(model: nn.Module) -> dict[str, str]:
+    """{layer: the layer it is counted with}, which is itself unless it shares its weight."""
+    return {name: site.twin_of or name for name, site in inventory(model).items() if site.layer is not None}
+
+
+def _counted(model: nn.Module, users: Mapping[str, str], x: np.ndarray) -> tuple[int, dict[str, int]]:
+    """Multiply-adds of the whole network, and of layers with all who use their weight, in the order of running."""
     counter, found = Counter(), dict[str, int]()
-    for name in names:
+    for name, owner in users.items():
         for leaf in [m for m in model.get_submodule(name).modules() if not [*m.children()]]:
-            leaf.register_forward_pre_hook(_adding(counter, found, name, -1))
-            leaf.register_forward_hook(_adding(counter, found, name, 1))
+            leaf.register_forward_pre_hook(_adding(counter, found, owner, -1))
+            leaf.register_forward_hook(_adding(counter, found, owner, 1))
     with evaluating(model), plain_formulas(model), counter:
         model(inputs_for(model, x[:1]))
     return counter.macs, found

@@ -50,6 +50,8 @@ def plain_formulas(model: nn.Module) -> Iterator[None]:
         stack.enter_context(torch.inference_mode(False))  # there, operations would arrive undivided
         stack.enter_context(torch.no_grad())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.callback(torch.backends.mha.set_fastpath_enabled, torch.backends.mha.get_fastpath_enabled())
+        torch.backends.mha.set_fastpath_enabled(False)
         if any(isinstance(module, nn.RNNBase) for module in model.modules()):
             with warnings.catch_warnings():  # PyTorch's own switch sets a second one, which warns without a GPU
                 warnings.simplefilter("ignore", UserWarning)

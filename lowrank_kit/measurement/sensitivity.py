@@ -2,13 +2,14 @@
 
 import copy
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import torch
 from torch import nn
 
 from lowrank_kit.measurement.quality import class_scores
+from lowrank_kit.models.layers import HOOKS
 from lowrank_kit.models.low_rank import as_weight
 from lowrank_kit.models.replacement import replaced
 from lowrank_kit.models.running import batches, evaluating, inputs_for
@@ -88,7 +89,13 @@ def _reach(model: nn.Module, before: list[nn.Module], batch: np.ndarray) -> int:
 
 def _stages(model: nn.Module) -> list[nn.Module]:
     """The modules a Sequential runs one after another, nested ones unrolled; any other model is one stage."""
-    return [s for child in model for s in _stages(child)] if type(model) is nn.Sequential else [model]
+    return [s for child in model for s in _stages(child)] if _is_a_row(model) else [model]
+
+
+def _is_a_row(model: nn.Module) -> TypeGuard[nn.Sequential]:
+    """Whether it does nothing but run its parts: no hook, no forward pass of its own."""
+    own = "forward" in vars(model) or any(vars(model)[hooks] for hooks in HOOKS)
+    return type(model) is nn.Sequential and not own
 
 
 def _run(stages: list[nn.Module], values: torch.Tensor) -> torch.Tensor:

@@ -75,6 +75,8 @@ def ladder(spectra: Mapping[str, Spectrum], rule: str, prices: Mapping[str, Pric
     if total == 0:
         raise InputError("there is nothing to plan: no linear or convolution layer is reached by the example inputs.")
     dense, per_rank = (np.array([getattr(prices[n], part) for n in spectra]) for part in ("dense", "per_rank"))
+    # A rank that saves parameters need not save arithmetic, where the first of two factors works before a stride.
+    ranks = np.unique(np.where(ranks * per_rank < dense, ranks, _full(found)), axis=0)
     saved = np.where(ranks < _full(found), dense - ranks * per_rank, 0.0).sum(axis=1)
     return Ladder(tuple(spectra), ranks, 1 - saved / total)
 

@@ -1,9 +1,7 @@
 """A plan from a rule and a budget."""
 
-from collections.abc import Mapping
 from typing import Literal
 
-import numpy as np
 from torch import nn
 
 from lowrank_kit.checks import InputError, check_name
@@ -34,7 +32,7 @@ def plan(
 
     Parameters
     ----------
-    model : the network, or its Factorisation, which remembers the decompositions for the next plan
+    model : the network, or its Factorisation, which remembers decompositions and data for the next plan
     rule : "energy" keeps the same energy in every layer, "uniform" the same fraction of every layer
     budget : the fraction kept, above 0 and at most 1, of the parameters of the convolution and linear layers, or of
         the network's multiply-adds with cost="macs"
@@ -49,26 +47,23 @@ def plan(
     """
     check_name(cost, COSTS, name="cost")
     check_name(method, METHODS, name="method")
+    found = model if isinstance(model, Factorisation) else Factorisation(model)
+    data = found.data = found.data or data
     if cost == "macs" and data is None:
         raise InputError('`data` must come with cost="macs": multiply-adds depend on the size of the input.')
-    found = model if isinstance(model, Factorisation) else Factorisation(model, data)
     x = None if data is None else (data.validation if isinstance(data, Data) else data).x
     reached = {} if x is None else layer_macs(found.model, x)
     head = head_of(found.model, reached) if keep_head else None
-    methods = {name: suited(layer, method) for name, layer in found.layers.items() if name != head}
+    counted = found.layers if cost == "params" else reached
+    methods = {name: suited(layer, method) for name, layer in found.layers.items() if name in counted and name != head}
     spectra = {name: found.spectrum(name, how) for name, how in methods.items()}
     if cost == "params" or x is None:
         prices, total = params_prices(spectra), layer_params(found.model)
     else:
-        prices, total = _macs_prices(found.model, x, methods, reached), macs(found.model, x)
+        per_rank = rank_macs(found.model, x, {name: LayerPlan(1, how) for name, how in methods.items()})
+        prices = {name: Price(reached[name], per_rank[name]) for name in methods}
+        total = macs(found.model, x)
     ranks = ladder(spectra, rule, prices, total).at(budget)
     cut = [name for name, rank in ranks.items() if rank < min(spectra[name].shape)]
     chosen = {name: LayerPlan(ranks[name], methods[name]) for name in cut}
     return RankPlan(chosen, found.weights, rule, budget, cost)
-
-
-def _macs_prices(
-    model: nn.Module, x: np.ndarray, methods: Mapping[str, str], reached: Mapping[str, int]
-) -> dict[str, Price]:
-    per_rank = rank_macs(model, x, {name: LayerPlan(1, method) for name, method in methods.items()})
-    return {name: Price(reached.get(name, 0), per_rank.get(name, 0)) for name in methods}

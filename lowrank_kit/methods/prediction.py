@@ -26,9 +26,9 @@ def tabulate(factorisation: Factorisation, data: Data, dense: Measurement, *, na
     `dense` is the network measured on the test examples.
     """
     model = factorisation.model
-    if not factorisation.layers:
-        raise InputError("`model` must have a linear or convolution layer to factorise; it has none.")
     layers = {name: layer for name, layer in factorisation.layers.items() if break_even_rank(matrix_shape(layer))}
+    if not layers:
+        raise InputError("`model` must have a linear or convolution layer that factors make smaller; it has none.")
     x = data.validation.x
     dense_macs, per_rank = layer_macs(model, x), rank_macs(model, x, {name: LayerPlan(1) for name in layers})
     n_classes = logits(model, data.test.x[:1]).shape[1]

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lowrank_kit.models.layers import RowsLinear, linear_on, with_hooks_of
+from lowrank_kit.models.layers import RowsLinear, linear_on, plain_layer, with_hooks_of
 from lowrank_kit.models.low_rank import LowRank
 
 __all__ = ["Attention", "leave_fast_paths", "projections"]
@@ -21,7 +21,8 @@ def projections(source: nn.MultiheadAttention) -> dict[str, nn.Linear]:
 
     A joint decomposition of q, k and v shares its directions: it affords 1.5 times the rank of three separate ones.
     """
-    out = linear_on(source.out_proj.weight, source.out_proj.bias, source)
+    plain = plain_layer(source.out_proj)
+    out = linear_on(plain.weight, plain.bias, source)
     if source.in_proj_weight is not None:
         return {"in_proj": linear_on(source.in_proj_weight, source.in_proj_bias, source, RowsLinear), "out_proj": out}
     biases = (None,) * 3 if source.in_proj_bias is None else source.in_proj_bias.chunk(3)

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from lowrank_kit.models.inventory import factorable_layers
+from lowrank_kit.models.inventory import inventory
 from lowrank_kit.models.low_rank import groups_of
 from lowrank_kit.models.replacement import replaced
 from lowrank_kit.models.running import batches, evaluating, inputs_for
@@ -21,21 +21,24 @@ def output_moments(model: nn.Module, names: Collection[str], x: np.ndarray) -> d
 
     x (n, ...) are inputs of the network. With M the moment of the outputs, the mean square error of a rank-k map on
     these data is least for U_k U_k^T W, U the leading eigenvectors of M: the same as truncating W R, where R R^T is
-    the moment of the inputs h, without ever forming R or its inverse. A layer that is never run has moment zero.
+    the moment of the inputs h, without ever forming R or its inverse. Layers that share a weight are summed; a layer
+    that is never run has moment zero; attention on a second sequence counts as if it asked for all rows of a joint W.
     """
-    layers = {name: layer for name, layer in factorable_layers(model).items() if name in names}
+    users = {n: site for n, site in inventory(model).items() if (site.twin_of or n) in names}
+    layers = {name: site.layer for name, site in users.items() if site.layer is not None}
     opened = replaced(model, layers, shared=True)
-    sums = {name: np.zeros((groups_of(layer), *_square(layer))) for name, layer in layers.items()}
+    sums = {name: np.zeros((groups_of(layer), *_square(layer))) for name, layer in layers.items() if name in names}
 
     def add(name: str) -> Callable[[Any, Any, Any, torch.Tensor], None]:
-        def hook(layer: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
-            y = _outputs(layer, next(iter((*args, *kwargs.values()))), output)
-            sums[name] += (y @ y.mT).double().cpu().numpy()
+        def hook(layer: Any, args: Any, kwargs: Any, _: torch.Tensor) -> None:
+            y = _outputs(layer, next(iter((*args, *kwargs.values()))))
+            sums[name] += (y @ y.mT).cpu().numpy()
 
         return hook
 
     for name in layers:
-        opened.get_submodule(name).register_forward_hook(add(name), with_kwargs=True)
+        watched = opened.get_submodule(name)
+        watched.register_forward_hook(add(users[name].twin_of or name), with_kwargs=True)
     for batch in batches(x):
         with evaluating(opened):
             opened(inputs_for(opened, batch))
@@ -47,16 +50,17 @@ def _square(layer: Any) -> tuple[int, int]:
     return size, size
 
 
-def _outputs(layer: Any, given: torch.Tensor, output: torch.Tensor) -> torch.Tensor:
-    """y (groups, m, positions) in float32 or float64: channels lie in the second axis or, if linear, in the last."""
+def _outputs(layer: Any, given: torch.Tensor) -> torch.Tensor:
+    """y = W h (groups, m, positions), computed anew, since a hook may have changed what was put out."""
     if isinstance(layer, nn.Linear):
         rows = F.linear(given, layer.weight)  # all of them, also where attention asked for some
         return _precise(rows).reshape(-1, rows.shape[-1]).T[None]
-    if output.ndim < layer.weight.ndim:  # one example without a batch
-        output = output[None]
-    y = output if layer.bias is None else output - layer.bias.reshape(-1, *[1] * (output.ndim - 2))
-    return _precise(y).transpose(0, 1).flatten(1).unflatten(0, (groups_of(layer), -1))
+    maps = layer._conv_forward(given, layer.weight, None)
+    if maps.ndim < layer.weight.ndim:  # one example without a batch
+        maps = maps[None]
+    return _precise(maps).transpose(0, 1).flatten(1).unflatten(0, (groups_of(layer), -1))
 
 
 def _precise(y: torch.Tensor) -> torch.Tensor:
-    return y if y.dtype in (torch.float32, torch.float64) else y.float()
+    """In float64, where the device has it: rounding would show directions that are not in the data."""
+    return y.float() if y.device.type == "mps" else y.double()

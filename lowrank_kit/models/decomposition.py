@@ -39,6 +39,7 @@ def decompose_aware(name: str, layer: Factorable, moments: np.ndarray) -> Decomp
     The spectrum is that of the outputs: its tail is the error there, not that of the weight. A layer that was never
     run, with moments of zero, is decomposed by its weight.
     """
+    check_finite(moments, name=f"outputs of {name} on the data")
     if not moments.any():
         return decompose(name, layer, "aware")
     matrices = _finite_matrices(name, layer, "aware")

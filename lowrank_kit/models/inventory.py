@@ -10,7 +10,15 @@ from torch.nn.parameter import is_lazy
 from torch.nn.utils.parametrize import is_parametrized
 
 from lowrank_kit.models.attention import projections
-from lowrank_kit.models.layers import Factorable, is_computed, is_quantised, plain_layer, plain_type, refusal
+from lowrank_kit.models.layers import (
+    Factorable,
+    is_computed,
+    is_quantised,
+    is_recomputed,
+    plain_layer,
+    plain_type,
+    refusal,
+)
 from lowrank_kit.models.low_rank import groups_of
 from lowrank_kit.models.replacement import within
 
@@ -67,7 +75,7 @@ def head_of(model: nn.Module, order: Iterable[str] = ()) -> str | None:
 
 
 def weights_hash(model: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and values of all parameters and buffers."""
+    """SHA-256 over the names, types, shapes and values of the state dict."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
         # The extra state of a module may be anything, and a lazy layer has no values yet.
@@ -94,7 +102,10 @@ def _sites(model: nn.Module) -> Iterator[Site]:
     for name, module in model.named_modules():
         if module in inside:
             continue
-        if isinstance(module, nn.MultiheadAttention):
+        if isinstance(module, torch.jit.ScriptModule):
+            inside.update(module.modules())
+            yield Site(name, type(module).__name__, _count(module), reason="compiled to TorchScript")
+        elif isinstance(module, nn.MultiheadAttention):
             inside.update(module.modules())
             yield from _projections(name, module)
         elif plain_type(module) is not None or _holds_one_matrix(module):
@@ -116,13 +127,20 @@ def _site(name: str, module: nn.Module) -> Site:
 
 
 def _projections(name: str, block: nn.MultiheadAttention) -> Iterator[Site]:
-    if is_parametrized(block) or type(block).forward is not nn.MultiheadAttention.forward:
+    if not _opens(block):
         reason = "attention that reads its weights in a way of its own"
         yield Site(name, type(block).__name__, _count(block), reason=reason)
         return
     for part, layer in projections(block).items():
         site = _site(within(name, part), layer)
         yield replace(site, kind=f"MultiheadAttention {part} {_size(layer.weight)}")
+
+
+def _opens(module: nn.Module) -> bool:
+    """Whether this is attention whose projections can stand as layers of their own."""
+    own = "forward" in vars(module) or type(module).forward is not nn.MultiheadAttention.forward
+    computed = is_parametrized(module) or is_recomputed(module)
+    return isinstance(module, nn.MultiheadAttention) and not own and not computed
 
 
 def _bare(name: str, values: torch.Tensor, owner: nn.Module) -> Site:
@@ -151,8 +169,9 @@ def _alike(one: Site, other: Site) -> bool:
 def _bare_parameters(model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
     """Parameters of modules that are not factorised: embeddings, and what networks hold themselves."""
     for name, module in model.named_modules():
-        if plain_type(module) is None and not isinstance(module, nn.MultiheadAttention):
-            yield from ((within(name, part), values) for part, values in module.named_parameters(recurse=False))
+        if plain_type(module) is None and not _opens(module):
+            inside = isinstance(module, nn.MultiheadAttention)  # one that reads its parts in a way of its own
+            yield from ((within(name, part), values) for part, values in module.named_parameters(recurse=inside))
 
 
 def _holds_one_matrix(module: nn.Module) -> bool:

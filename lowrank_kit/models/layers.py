@@ -13,6 +13,7 @@ from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
 __all__ = [
+    "HOOKS",
     "WALK",
     "Convolution",
     "Factorable",
@@ -20,6 +21,7 @@ __all__ = [
     "channels_last",
     "is_channels_last",
     "is_computed",
+    "is_recomputed",
     "is_quantised",
     "linear_on",
     "plain_layer",
@@ -66,6 +68,8 @@ def refusal(module: nn.Module) -> str | None:
         return "its weight is stored sparse"
     if weight.dtype not in FLOATING:
         return f"its weight is of type {str(weight.dtype).removeprefix('torch.')}"
+    if weight.numel() == 0:
+        return "its weight is empty"
     return "its weight holds no values (meta device)" if weight.is_meta else None
 
 
@@ -129,6 +133,8 @@ def _parameter(tensor: torch.Tensor) -> nn.Parameter:
 
 def plain_type(module: nn.Module) -> Any:
     """The kind whose forward pass this module runs, or None: a subclass counts unless it computes something else."""
+    if {"forward", "_conv_forward"} & vars(module).keys():  # patched on this one module
+        return None
     base = type_before_parametrizations(module)
     return next((kind for kind in PLAIN if issubclass(base, kind) and _same_forward(base, kind)), None)
 
@@ -146,6 +152,11 @@ def is_quantised(module: nn.Module) -> bool:
     """Whether this is one of PyTorch's layers of packed integers."""
     # Asked of the class: a parametrised weight would be computed, and spectral norm go on iterating.
     return hasattr(module, "_packed_params") or inspect.isfunction(getattr(type(module), "weight", None))
+
+
+def is_recomputed(module: nn.Module) -> bool:
+    """Whether a hook sets a weight of the module before each pass."""
+    return any(isinstance(hook, COMPUTING) for hook in module._forward_pre_hooks.values())
 
 
 def is_computed(module: nn.Module) -> bool:

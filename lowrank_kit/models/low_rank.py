@@ -44,7 +44,7 @@ __all__ = [
 class LowRank(nn.Sequential):
     """`reduce` (inputs -> rank) and `expand` (rank -> outputs, with the bias), in place of one layer.
 
-    `weight` and `bias` are there for networks that read their layers' weights themselves: what they compute stays
+    `weight`, `bias` and the sizes are there for networks that read those of their layers: what they compute stays
     right, though a weight put together anew for every pass saves no time.
     """
 
@@ -64,6 +64,22 @@ class LowRank(nn.Sequential):
     @property
     def bias(self) -> torch.Tensor | None:
         return self.expand.bias
+
+    @property
+    def in_features(self) -> int:
+        return self.reduce.in_features
+
+    @property
+    def out_features(self) -> int:
+        return self.expand.out_features
+
+    @property
+    def in_channels(self) -> int:
+        return self.reduce.in_channels
+
+    @property
+    def out_channels(self) -> int:
+        return self.expand.out_channels
 
 
 def groups_of(layer: Factorable) -> int:
@@ -158,7 +174,10 @@ def _pair(layer: Any, rank: int) -> tuple[nn.Module, nn.Module]:
 
 def _spatial_pair(layer: Any, rank: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     """Each of the two goes over one axis as the layer does, and leaves the other alone."""
-    middle, shared = rank * layer.groups, {"groups": layer.groups, "padding_mode": layer.padding_mode, **_without_values(layer)}
+    middle, shared = (
+        rank * layer.groups,
+        {"groups": layer.groups, "padding_mode": layer.padding_mode, **_without_values(layer)},
+    )
     down, across = _along(layer, 0), _along(layer, 1)
     return (
         nn.Conv2d(layer.in_channels, middle, bias=False, **down, **shared),

@@ -51,6 +51,7 @@ def save(model: nn.Module, plan: RankPlan, folder: str | Path, *, data: Data | E
     belong together, or the folder holds something else or can't be written.
     """
     folder = Path(folder)
+    folder = folder.resolve() if folder.exists() else folder
     _check_ours(folder)
     small = compress(model, plan, data=data) if weights_hash(model) == plan.weights else model
     done = replace(plan, layers=_in_factors(small, plan))
@@ -61,6 +62,7 @@ def save(model: nn.Module, plan: RankPlan, folder: str | Path, *, data: Data | E
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         save_file(contiguous, part / WEIGHTS, metadata={"channels_last": json.dumps(layout)})
         (part / PLAN).write_text(done.to_json() + "\n", encoding="utf-8")
+        (part / WEIGHTS).chmod((part / PLAN).stat().st_mode)  # which safetensors keeps to the owner
 
     try:
         write_folder(folder, write)
@@ -133,9 +135,10 @@ def _is_channels_last(tensor: torch.Tensor) -> bool:
 def _reshape(model: nn.Module, tensors: Mapping[str, torch.Tensor], layout: list[str]) -> None:
     """Give the model's tensors the stored types and layouts; shared ones stay shared."""
     own = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
-    for name, stored in tensors.items():
-        order = torch.channels_last if name in layout else torch.contiguous_format
-        own[name].data = torch.empty_like(stored, device=own[name].device, memory_format=order)
+    for name, mine in own.items():
+        if name in tensors:  # the extra state of a module may be a tensor that is neither
+            order = torch.channels_last if name in layout else torch.contiguous_format
+            mine.data = torch.empty_like(tensors[name], device=mine.device, memory_format=order)
 
 
 def _check_ours(folder: Path) -> None:
@@ -164,8 +167,15 @@ def _stored_plan(folder: Path) -> RankPlan:
 
 
 def _stored_layout(path: Path) -> list[str]:
+    """The names of tensors that were laid out channels last."""
     with safe_open(path, framework="pt") as file:
-        return list(json.loads((file.metadata() or {}).get("channels_last", "[]")))
+        try:
+            names = json.loads((file.metadata() or {}).get("channels_last", "[]"))
+            return [name for name in names if len(file.get_slice(name).get_shape()) == 4]
+        except (ValueError, TypeError, SafetensorError):
+            raise InputError(
+                f"{path} must say which tensors were laid out channels last; what it says is damaged."
+            ) from None
 
 
 def _check_plan(plan: RankPlan, stored: Collection[str], own: Collection[str], folder: Path) -> None:
@@ -184,13 +194,17 @@ def _check_fit(model: nn.Module, tensors: Mapping[str, torch.Tensor], path: Path
     # A shared tensor is written once, under one of its names.
     given = {(own[k].data_ptr(), own[k].shape) for k in own if k in tensors}
     missing = [k for k in own if k not in tensors and (own[k].data_ptr(), own[k].shape) not in given]
-    wrong = [k for k in own if k in tensors and own[k].shape != tensors[k].shape]
+    wrong = [k for k in own if k in tensors and not _alike(own[k], tensors[k])]
     differing = sorted([*missing, *(k for k in tensors if k not in own)]) or wrong
     if differing:
         raise InputError(
             f"`weights` must hold the tensors of this {type(model).__name__}, {len(own)} names with their shapes; "
             f"{path} differs in {', '.join(differing[:3])}{' ...' if len(differing) > 3 else ''}."
         )
+
+
+def _alike(own: torch.Tensor, given: torch.Tensor) -> bool:
+    return own.shape == given.shape and own.is_floating_point() == given.is_floating_point()
 
 
 def _read(path: Path) -> dict[str, torch.Tensor]:

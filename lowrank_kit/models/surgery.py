@@ -77,7 +77,7 @@ class Factorisation:
         self.model = model
         self.sites = inventory(model)
         self.layers = layers_of(self.sites)
-        self._data = data
+        self.data = data
         self._found: dict[tuple[str, str], Decomposition] = {}
 
     @cached_property
@@ -120,6 +120,8 @@ class Factorisation:
 
     def _check(self, plan: RankPlan) -> None:
         _check(plan.layers, self.layers)
+        if weights_hash(self.model) != self.weights:
+            raise InputError("the model's weights have changed since they were factorised; make a new Factorisation.")
         if plan.weights != self.weights:
             raise InputError(
                 f"`plan` must be made for this model's weights, {self.weights[:15]}...; it was made for "
@@ -140,9 +142,9 @@ class Factorisation:
 
     @cached_property
     def _moments(self) -> dict[str, np.ndarray]:
-        if self._data is None:
+        if self.data is None:
             raise InputError('`data` must come with the method "aware": examples to see what the layers put out.')
-        given = (self._data.train or self._data.validation) if isinstance(self._data, Data) else self._data
+        given = (self.data.train or self.data.validation) if isinstance(self.data, Data) else self.data
         few = given if len(given) <= CALIBRATION_EXAMPLES else given.stratified(CALIBRATION_EXAMPLES)[0]
         return output_moments(self.model, self.layers, few.x)
 

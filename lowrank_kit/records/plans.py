@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Integral, Real
 
 from lowrank_kit.checks import InputError, check_name
 
@@ -21,8 +22,9 @@ class LayerPlan:
 
     def __post_init__(self) -> None:
         check_name(self.method, METHODS, name="method")
-        if isinstance(self.rank, bool) or not isinstance(self.rank, int) or self.rank < 1:
+        if isinstance(self.rank, bool) or not isinstance(self.rank, Integral) or self.rank < 1:
             raise InputError(f"`rank` must be a whole number of at least 1; got {self.rank!r}.")
+        object.__setattr__(self, "rank", int(self.rank))
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,13 @@ class RankPlan:
     rule: str = "hand"
     budget: float | None = None
     cost: str | None = None
+
+    def __post_init__(self) -> None:
+        words = (("weights", self.weights, str), ("rule", self.rule, str), ("cost", self.cost, str | None))
+        for name, value, kind in (*words, ("budget", self.budget, Real | None)):
+            if not isinstance(value, kind) or isinstance(value, bool):
+                raise InputError(f"the plan's `{name}` can't be {value!r}.")
+        object.__setattr__(self, "budget", None if self.budget is None else float(self.budget))
 
     @property
     def ranks(self) -> dict[str, int]:
@@ -68,7 +77,9 @@ class RankPlan:
                 raise TypeError(f"weights are {fields['weights']!r}")
             layers = {name: LayerPlan(entry["rank"], entry["method"]) for name, entry in fields["layers"].items()}
             return cls(layers, fields["weights"], fields["rule"], fields["budget"], fields["cost"])
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as fault:
+        except InputError:
+            raise
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as fault:
             raise InputError(
                 f"a plan must be the JSON text that `plan.to_json()` writes; this is not ({fault})."
             ) from None

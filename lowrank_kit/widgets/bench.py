@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
-from lowrank_kit.measurement.cost import n_params, size_bytes
+from lowrank_kit.measurement.cost import macs, n_params, size_bytes
 from lowrank_kit.measurement.latency import latency
 from lowrank_kit.measurement.measure import measure
 from lowrank_kit.measurement.quality import Stopped, predictions
@@ -76,14 +76,13 @@ class Bench:
     def _findings(self, plan: RankPlan, batch: int, stop: Callable[[], bool]) -> Iterator[Finding]:
         model = self.factorisation.compress(plan)
         test, dense = self.data.test, self.dense
-        ranks = {table.name: plan.ranks.get(table.name, table.full_rank) for table in self.tables.layers}
         compressed = partial(
             replace,
             label="compressed",
             plan=plan,
             n_params=n_params(model),
             size_bytes=size_bytes(model),
-            macs=self.tables.macs_at(ranks),
+            macs=macs(model, test.x),
         )
         found = np.empty(len(test), dtype=int)
         found[self.first] = predictions(model, test.take(self.first), stop=stop)

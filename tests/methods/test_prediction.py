@@ -65,7 +65,7 @@ def test_prediction_error_is_unknown_before_plans_were_tried(estimated, measured
 
 
 def test_a_network_without_layers_has_no_tables(digits):
-    with pytest.raises(InputError, match=r"`model` must have a linear or convolution layer to factorise; it has none"):
+    with pytest.raises(InputError, match=r"`model` must have a linear or convolution layer that factors make smaller; it has none"):
         tabulated(Factorisation(nn.Sequential(nn.ReLU())), digits[1])
 
 

@@ -419,7 +419,7 @@ STRANGERS = {
     "wider": (lambda: nn.Sequential(nn.Linear(12, 30), nn.ReLU(), nn.Linear(30, 12)), r"differs in 0\.\w+\.weight"),
     "longer": (lambda: nn.Sequential(*built("float32", 0), nn.Linear(12, 12)), r"differs in 3\.bias, 3\.weight"),
     "named otherwise": (lambda: nn.Sequential(nn.Flatten(), *built("float32", 0)), "`layer` must be one of '1', '3'"),
-    "without layers": (lambda: nn.ReLU(), "`layer` must be one of "),
+    "without layers": (lambda: nn.ReLU(), "`layer` must be one there is, but there is none"),
 }
 
 

@@ -1,61 +1,83 @@
 /* The latent board: two clouds of the same examples, in directions that are kept and in directions that are cut. */
 
 const EDGE = 16;
+const STAMPS_A_ROW = 32;
 const BARS = { width: 310, row: 20, left: 26, right: 46 };
 
 /* Equally bright, so that every class is read equally well. */
 const hue = (c, classes, dark) => `oklch(${dark ? 0.78 : 0.54} 0.16 ${(360 * c) / classes + 20})`;
 const best = (values) => values.reduce((top, v, c) => (v > values[top] ? c : top), 0);
 
+/* The classes as images, since text takes several times as long, and where each one lies on them. */
+function stamps(density, colours) {
+  const digits = String(colours.length - 1).length, side = Math.round((14 + 8 * digits) * density);
+  const rows = Math.ceil(colours.length / STAMPS_A_ROW), across = Math.min(colours.length, STAMPS_A_ROW);
+  const sheet = h("canvas", { width: across * side, height: rows * side }), ink = sheet.getContext("2d");
+  const at = (c) => [(c % STAMPS_A_ROW) * side, Math.floor(c / STAMPS_A_ROW) * side];
+  const font = `600 ${12 * density}px system-ui, sans-serif`;
+  Object.assign(ink, { font, textAlign: "center", textBaseline: "middle" });
+  colours.forEach((colour, c) => {
+    ink.fillStyle = colour;
+    ink.fillText(c, ...at(c).map((v) => v + side / 2));
+  });
+  return { sheet, side, at };
+}
+
+/* Values spread over a range; equal ones lie in its middle. */
+function onto(values, range) {
+  const low = Math.min(...values), high = Math.max(...values);
+  return values.map(linear(high > low ? [low, high] : [low - 1, high + 1], range));
+}
+
 /* One cloud on a canvas; every example is written as its class, so that colour is never all that tells. */
-function cloud(tables, onPick, ask) {
-  const canvas = h("canvas", { class: "lrk-cloud", role: "img" });
+function cloud({ labels }, onPick, ask) {
+  const canvas = h("canvas", { class: "lrk-cloud", role: "img" }), ink = canvas.getContext("2d");
   const node = h("figure", { class: "lrk-chart" }, h("h3"), canvas, h("p", { class: "lrk-facts" }));
   const [title, , facts] = node.children;
-  let places = [], size = 380;
+  let places = [], size = 380, drawn = "", looks = "", marks = null;
   new ResizeObserver(([{ contentRect }]) => { size = contentRect.width || size; ask(); }).observe(canvas);
 
   canvas.addEventListener("pointerdown", (event) => {
-    const distance = ([a, b]) => (a - event.offsetX) ** 2 + (b - event.offsetY) ** 2;
+    const distance = ([x, y]) => (x - event.offsetX) ** 2 + (y - event.offsetY) ** 2;
     if (event.button || !places.length) return;
-    onPick(places.reduce((best, place, i) => (distance(place) < distance(places[best]) ? i : best), 0));
+    onPick(places.reduce((nearest, place, i) => (distance(place) < distance(places[nearest]) ? i : nearest), 0));
   });
 
   /* Two directions, of the first group where there are several; one that is not there is drawn as zero. */
-  function draw({ z, width, groups }, first, last, picked, colours) {
-    const pixels = Math.round(size * (window.devicePixelRatio || 1)), scale = pixels / size;
-    const n = tables.labels.length, second = first + groups;
+  function draw({ name, z, width, groups }, first, last, picked, colours) {
+    const pixels = Math.round(size * (window.devicePixelRatio || 1));
+    const columns = [first, first + groups].filter((k) => k < last);
+    const scene = String([name, columns, picked, size, pixels, colours.ink]);
+    if (scene === drawn) return;
+    drawn = scene;
+    const read = (k) => labels.map((_, i) => (k < last ? z[i * width + k] : 0));
+    const x = onto(read(first), [EDGE, size - EDGE]), y = onto(read(first + groups), [size - EDGE, EDGE]);
+    places = columns.length ? x.map((v, i) => [v, y[i]]) : [];
     if (canvas.width !== pixels) canvas.width = canvas.height = pixels;
-    const at = (i, column) => (column < last ? z[i * width + column] : 0);
-    const spans = [first, second].map((column) => span(n, (i) => at(i, column)));
-    const fit = ([low, high], from, to) => linear(high > low ? [low, high] : [low - 1, high + 1], [from, to]);
-    const [x, y] = [fit(spans[0], EDGE, size - EDGE), fit(spans[1], size - EDGE, EDGE)];
-    places = first < last ? Array.from({ length: n }, (_, i) => [x(at(i, first)), y(at(i, second))]) : [];
-    const ink = canvas.getContext("2d");
-    ink.setTransform(scale, 0, 0, scale, 0, 0);
-    ink.clearRect(0, 0, size, size);
-    ink.textAlign = "center";
-    ink.textBaseline = "middle";
-    ink.font = "600 12px system-ui, sans-serif";
-    places.forEach(([a, b], i) => {
-      ink.fillStyle = colours.classes[tables.labels[i]];
-      ink.fillText(tables.labels[i], a, b);
+    ink.clearRect(0, 0, pixels, pixels);
+    if (places.length) stampAll(pixels / size, picked, colours);
+  }
+
+  function stampAll(density, picked, colours) {
+    if (looks !== `${density} ${colours.ink}`) marks = stamps(density, colours.classes);
+    looks = `${density} ${colours.ink}`;
+    const { sheet, side, at } = marks;
+    places.forEach((place, i) => {
+      const corner = place.map((v) => Math.round(v * density - side / 2));
+      ink.drawImage(sheet, ...at(labels[i]), side, side, ...corner, side, side);
     });
-    if (!places.length) return;
-    const [a, b] = places[picked];
+    Object.assign(ink, { strokeStyle: colours.ink, lineWidth: 2 * density });
     ink.beginPath();
-    ink.arc(a, b, 11, 0, 2 * Math.PI);
-    ink.lineWidth = 2;
-    ink.strokeStyle = colours.ink;
+    ink.arc(...places[picked].map((v) => v * density), 11 * density, 0, 2 * Math.PI);
     ink.stroke();
   }
-  return { node, draw, say: (name, text) => { write(title, name); write(facts, text); mark(canvas, { "aria-label": `${name}. ${text}` }); } };
-}
 
-function span(n, at) {
-  let low = Infinity, high = -Infinity;
-  for (let i = 0; i < n; i++) { low = Math.min(low, at(i)); high = Math.max(high, at(i)); }
-  return [low, high];
+  function say(name, text) {
+    write(title, name);
+    write(facts, text);
+    mark(canvas, { "aria-label": text ? `${name}. ${text}` : name });
+  }
+  return { node, draw, say };
 }
 
 /* The picked example: its image, and the probability of every class, now and when dense. */
@@ -74,32 +96,45 @@ function portrait(tables, t, f) {
   const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img", "aria-label": t.probabilities },
     ...bars.flatMap((bar) => Object.values(bar)));
   const image = h("canvas", { class: "lrk-image", role: "img" });
-  const title = h("h3", { "aria-live": "polite" }), facts = h("p", { class: "lrk-facts" }, h("span", { class: "lrk-key lrk-key-dot" }, t.now), h("span", { class: "lrk-key lrk-key-dense" }, t.dense));
-  const verdict = h("p", { class: "lrk-verdict" });
+  const title = h("h3", { "aria-live": "polite" }), verdict = h("p", { class: "lrk-verdict" });
+  const key = (kind, text) => h("span", { class: `lrk-key lrk-key-${kind}` }, text);
   const node = h("figure", { class: "lrk-chart lrk-portrait" }, title,
-    h("div", { class: "lrk-face" }, ...(tables.image ? [image] : []), verdict), h("div", { class: "lrk-bars", tabindex: tables.classes > 20 ? 0 : null }, svg), facts);
+    h("div", { class: "lrk-face" }, ...(tables.image ? [image] : []), verdict),
+    h("div", { class: "lrk-bars", tabindex: tables.classes > 20 ? 0 : null }, svg),
+    h("p", { class: "lrk-facts" }, key("dot", t.now), key("dense", t.dense)));
 
+  let present = null;
   function draw(picked, probabilities) {
-    const dense = tables.dense.subarray(picked * tables.classes, (picked + 1) * tables.classes);
     const label = tables.labels[picked], read = probabilities && best(probabilities);
-    write(title, fill(t.picked, { number: picked, label }));
+    if (present !== picked) present = show(picked, label);
     write(verdict, probabilities ? fill(read === label ? t.reads_right : t.reads_wrong, { read }) : t.measuring);
     verdict.dataset.right = !probabilities || read === label;
     bars.forEach((bar, c) => {
-      mark(bar.dense, { x1: x(dense[c]), x2: x(dense[c]) });
-      mark(bar.now, { width: probabilities ? Math.max(x(probabilities[c]) - left, 0) : 0, "data-true": c === label });
+      mark(bar.now, { width: probabilities ? Math.max(x(probabilities[c]) - left, 0) : 0 });
       write(bar.value, probabilities ? f.percent(probabilities[c]) : "");
     });
-    if (tables.image && image.lrkPicked !== picked) paintImage(picked);
   }
 
-  function paintImage(picked) {
+  /* What does not change with the rank. */
+  function show(picked, label) {
+    const name = fill(t.picked, { number: picked, label });
+    write(title, name);
+    bars.forEach((bar, c) => {
+      const dense = x(tables.dense[picked * tables.classes + c]);
+      mark(bar.dense, { x1: dense, x2: dense });
+      mark(bar.now, { "data-true": c === label });
+    });
+    if (tables.image) paintImage(picked, name);
+    return picked;
+  }
+
+  function paintImage(picked, name) {
     const [rows, columns] = tables.image, size = rows * columns, ink = image.getContext("2d");
-    [image.width, image.height, image.lrkPicked] = [columns, rows, picked];
+    [image.width, image.height] = [columns, rows];
     const pixels = ink.createImageData(columns, rows);
     tables.images.subarray(picked * size, (picked + 1) * size).forEach((v, i) => pixels.data.set([v, v, v, 255], 4 * i));
     ink.putImageData(pixels, 0, 0);
-    mark(image, { "aria-label": fill(t.picked, { number: picked, label: tables.labels[picked] }) });
+    mark(image, { "aria-label": name });
   }
   return { node, draw };
 }
@@ -118,8 +153,12 @@ function buildView(model, el, tables, t, language) {
   };
   const pick = (picked) => change({ picked: ((picked % n) + n) % n });
 
-  const chips = tables.layers.map((l) => h("button", { type: "button", onclick: () => change({ layer: l.name, rank: l.full }) }, l.name));
-  const range = h("input", { type: "range", min: 1, step: 1, "data-layer": "rank", oninput: () => change({ rank: +range.value }, false), onchange: () => change({}) });
+  const button = (text, onclick) => h("button", { type: "button", onclick }, text);
+  const chips = tables.layers.map((l) => button(l.name, () => change({ layer: l.name, rank: l.full })));
+  const range = h("input", {
+    type: "range", min: 1, step: 1, "data-layer": "rank",
+    oninput: () => change({ rank: +range.value }, false), onchange: () => change({}),
+  });
   const type = () => {
     const rank = Number(typed.value), { full, name } = layerOf();
     if (Number.isInteger(rank) && rank >= 1 && rank <= full) return change({ rank });
@@ -131,7 +170,8 @@ function buildView(model, el, tables, t, language) {
   const note = h("p", { class: "lrk-note", role: "status" });
   const ask = oncePerFrame(() => paint());
   const kept = cloud(tables, pick, ask), cut = cloud(tables, pick, ask), face = portrait(tables, t, f);
-  const step = (by, text) => h("button", { type: "button", onclick: () => pick(setting.picked + by) }, text);
+  const step = (by, text) => button(text, () => pick(setting.picked + by));
+  const turn = () => { model.set("language", language === "en" ? "ja" : "en"); model.save_changes(); };
 
   /* The probabilities at a rank, once they are measured. */
   function shown({ probabilities }, rank) {
@@ -142,23 +182,28 @@ function buildView(model, el, tables, t, language) {
     tables.labels.filter((label, i) => best(values.subarray(i * classes, (i + 1) * classes)) === label).length / n;
   const dense = f.percent1(right(tables.dense));
 
+  /* Asking for a style holds a frame up, so that colours are asked for twice a second while a hand moves. */
+  const colours = { age: -Infinity };
   function palette() {
+    if (performance.now() - colours.age < 500) return colours;
     const style = getComputedStyle(el), paper = style.backgroundColor.match(/[\d.]+/g)?.map(Number) ?? [255, 255, 255];
     const dark = paper[0] + paper[1] + paper[2] < 380;
-    return { ink: style.color, classes: Array.from({ length: classes }, (_, c) => hue(c, classes, dark)) };
+    const hues = Array.from({ length: classes }, (_, c) => hue(c, classes, dark));
+    return Object.assign(colours, { age: performance.now(), ink: style.color, classes: hues });
   }
 
   function paint() {
-    const started = performance.now(), layer = layerOf(), { rank, picked } = setting, colours = palette();
+    const started = performance.now(), layer = layerOf(), { rank, picked } = setting;
     const keep = rank * layer.groups, all = shown(layer, rank), { width, shares, groups } = layer;
     chips.forEach((chip, i) => mark(chip, { "aria-pressed": tables.layers[i] === layer }));
-    mark(range, { max: layer.full, "aria-label": fill(t.layer_rank, { layer: layer.name }), "aria-valuetext": fill(t.rank_of, { rank, full: layer.full }) });
+    const label = fill(t.layer_rank, { layer: layer.name }), value = fill(t.rank_of, { rank, full: layer.full });
+    mark(range, { max: layer.full, "aria-label": label, "aria-valuetext": value });
     range.value = rank;
     range.style.setProperty("--at", `${(100 * (rank - 1)) / Math.max(layer.full - 1, 1)}%`);
     typed.max = layer.full;
     if (document.activeElement !== typed || typed.lrkRank !== rank) typed.value = typed.lrkRank = rank;
-    kept.draw(layer, 0, keep, picked, colours);
-    cut.draw(layer, keep, width, picked, colours);
+    kept.draw(layer, 0, keep, picked, palette());
+    cut.draw(layer, keep, width, picked, palette());
     const held = f.percent1(shares[keep - 1]), lost = f.percent1(1 - shares[keep - 1]), count = layer.full - rank;
     const name = (title) => (groups > 1 ? fill(t.of_group, { title, groups }) : title);
     const dropped = fill(count > 1 ? t.cut_title : t.cut_title_one, { first: rank + 1, last: rank + 2 });
@@ -173,16 +218,18 @@ function buildView(model, el, tables, t, language) {
   el.replaceChildren(
     h("header", { class: "lrk-head" },
       h("div", {}, h("h2", {}, tables.name), h("p", {}, fill(t.subtitle, { n: f.whole(n) }))),
-      h("nav", {}, h("button", { type: "button", onclick: () => { model.set("language", language === "en" ? "ja" : "en"); model.save_changes(); } }, t.language))),
+      h("nav", {}, button(t.language, turn))),
     h("div", { class: "lrk-chips", role: "group", "aria-label": t.layer }, ...chips),
     h("div", { class: "lrk-row" }, h("b", {}, t.rank), range, typed, facts),
-    h("div", { class: "lrk-clouds" }, kept.node, cut.node, h("div", {}, face.node, h("div", { class: "lrk-steps" }, step(-1, t.previous), step(1, t.next)))),
+    h("div", { class: "lrk-clouds" }, kept.node, cut.node,
+      h("div", {}, face.node, h("div", { class: "lrk-steps" }, step(-1, t.previous), step(1, t.next)))),
     note);
   paint();
   return {
     setting: () => { setting = { ...model.get("setting") }; ask(); },
     fault: () => write(note, model.get("fault")),
     refresh: ask,
+    theme: () => { colours.age = -Infinity; ask(); },
   };
 }
 
@@ -190,7 +237,7 @@ function render({ model, el }) {
   let view = null, tables = null, spoken = null;
   const live = h("style", {}, `#${model.get("still_id")} { display: none }`);
   const copied = (buffer) => buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength);
-  const theme = new MutationObserver(() => view?.refresh());
+  const theme = new MutationObserver(() => view?.theme());
   const build = () => { view = buildView(model, el, tables, spoken[model.get("language")], model.get("language")); };
 
   function read(words, buffers) {
@@ -241,8 +288,8 @@ function sharesOf(z, n, width) {
     for (let i = 0; i < n; i++) { sum += z[i * width + k]; squares += z[i * width + k] ** 2; }
     shares[k] = Math.max(squares / n - (sum / n) ** 2, 0) + (k ? shares[k - 1] : 0);
   }
-  const total = shares[width - 1] || 1;
-  return shares.map((v) => v / total);
+  const total = shares[width - 1];
+  return total > 0 ? shares.map((v) => v / total) : shares.fill(1);
 }
 
 export default { render };
