@@ -1,4 +1,4 @@
-"""`python -m benchmarks [startup decomposition board ...]`: all of them where none is named, on two cores."""
+"""`python -m benchmarks [startup decomposition board latent ...]`: all of them where none is named, on two cores."""
 
 import argparse
 import os
@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.figures import table
 
-BENCHMARKS = ("startup", "network", "decomposition", "board")
+BENCHMARKS = ("startup", "network", "decomposition", "board", "latent")
 
 
 def main() -> int:

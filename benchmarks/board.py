@@ -7,12 +7,12 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-import numpy as np
 import psutil
 from playwright.sync_api import Browser, Page
 
 from benchmarks.browser import chromium, in_lab, in_voila, write_notebook
 from benchmarks.figures import Figure
+from benchmarks.presses import press_figures
 
 BOARD = 'from lowrank_kit import RankBoard\n\nRankBoard("mnist-cnn")'
 EMPTY = (
@@ -20,24 +20,7 @@ EMPTY = (
     """    _esm = "export default { render({ el }) { el.className = 'empty-board' } }"\n\nEmpty()"""
 )
 SLIDER = 'input[type=range][data-layer="fc1"]'
-PRESSES, RELEASES, VISITS = 100, 20, 5
-
-# One input event: the time in its handlers, and whether the next frame shows the slider's rank. The callback asked
-# for after the board's own runs behind it in the same frame.
-WATCH_PRESSES = """() => {
-  const board = document.querySelector(".lrk"), slider = document.querySelector('%s');
-  const seen = window.lrkSeen = [];
-  const begin = () => seen.push({ start: performance.now(), rank: slider.value });
-  slider.addEventListener("input", begin, { capture: true });
-  document.addEventListener("input", () => {
-    const entry = seen.at(-1);
-    entry.handler = performance.now() - entry.start;
-    requestAnimationFrame(() => {
-      entry.painted = slider.getAttribute("aria-valuetext").includes(" " + entry.rank + " ");
-      entry.draw = Number(board.dataset.paint);
-    });
-  });
-}""".replace("%s", SLIDER)
+RELEASES, VISITS = 20, 5
 
 # From a change of the slider to the first accuracy that is measured, and to the one on all test images.
 WATCH_RELEASES = """() => {
@@ -84,27 +67,14 @@ def _visit(browser: Browser, notebook: Path, selector: str) -> float:
 def _under_the_hand(place: str, opened: Callable[[], AbstractContextManager[Page]]) -> list[Figure]:
     with opened() as page:
         page.wait_for_selector('.lrk-tile[data-kind="measured"] >> nth=1')
-        presses, releases = _presses(page), _releases(page)
+        presses, releases = press_figures(place, page, SLIDER), _releases(page)
         memory = _kernel_memory(page.lrk_pid)
-    painted = sum(entry["painted"] for entry in presses)
-    draws = [entry["handler"] + entry["draw"] for entry in presses]
     return [
-        Figure(f"{place}: handler and draw, 95th percentile", float(np.quantile(draws, 0.95)), "ms", 4),
-        Figure(f"{place}: of {PRESSES} key presses in the next frame", painted, "", 95, floor=True),
+        *presses,
         Figure(f"{place}: release to first measured accuracy", median(e["first"] for e in releases), "ms", 250),
         Figure(f"{place}: release to the whole test set", median(e["all"] for e in releases), "ms", 600),
         Figure(f"{place}: kernel behind one board", memory, "MB", 600),
     ]
-
-
-def _presses(page: Page) -> list[dict]:
-    page.evaluate(WATCH_PRESSES)
-    page.focus(SLIDER)
-    for press in range(PRESSES):
-        page.keyboard.press("ArrowLeft" if press < PRESSES * 0.6 else "ArrowRight")
-        page.wait_for_timeout(20)
-    page.wait_for_timeout(200)
-    return page.evaluate("window.lrkSeen")
 
 
 def _releases(page: Page) -> list[dict]:

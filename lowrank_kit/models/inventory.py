@@ -68,10 +68,14 @@ def layers_of(sites: Mapping[str, Site]) -> dict[str, Factorable]:
 def head_of(model: nn.Module, order: Iterable[str] = ()) -> str | None:
     """The classifier head: the last factorable layer. Cutting its few outputs costs points by itself.
 
-    `order` names layers as they are run, which tells better than the order of registration.
+    `order` names layers as they are run, which tells better than the order of registration. None where the last
+    linear layer stays as it is anyhow, as one that shares its weight with an embedding does.
     """
-    layers = factorable_layers(model)
-    return next(reversed([name for name in order if name in layers] or list(layers)), None)
+    sites = inventory(model)
+    layers = layers_of(sites)
+    head = next(reversed([name for name in order if name in layers] or list(layers)), None)
+    behind = [*sites][[*sites].index(head) + 1 :] if head is not None else []
+    return None if any(sites[name].layer is None and "Linear" in sites[name].kind for name in behind) else head
 
 
 def weights_hash(model: nn.Module) -> str:

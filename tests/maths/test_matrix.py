@@ -208,3 +208,16 @@ def test_on_white_data_they_are_the_plain_ones(name):
     for rank in range(1, min(W.shape)):
         if values[rank] > 1e-6 and values[rank - 1] > 1.001 * values[rank]:
             np.testing.assert_allclose(f.truncate(rank).dense(), factors(W).truncate(rank).dense(), atol=1e-9)
+
+
+@pytest.mark.parametrize("few", [8, 32])
+def test_directions_that_few_data_do_not_show_are_in_the_order_of_the_matrix(few, rng):
+    W, spread = gaussian(64, 64), np.geomspace(1, 1e-2, 64)[:, None]
+    y = W @ (spread * rng.standard_normal((64, few)))
+    f, plain = weighted_factors(W, y @ y.T)[0], factors(W)
+    shown = f.U[:, :few]
+    np.testing.assert_allclose(f.S[few:], np.linalg.svd(W - shown @ shown.T @ W, compute_uv=False)[:-few], rtol=1e-9)
+    fresh = spread * rng.standard_normal((64, 500))
+    for rank in (16, 32, 48):
+        errors = [np.linalg.norm((W - parts.truncate(rank).dense()) @ fresh) for parts in (f, plain)]
+        assert errors[0] < errors[1]

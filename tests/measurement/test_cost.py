@@ -1,6 +1,7 @@
 """Parameters, bytes and multiply-adds against closed formulas, attention's own products included."""
 
 import warnings
+from contextlib import nullcontext
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from torch.nn.utils import parametrizations, prune
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.cost import layer_macs, layer_params, macs, n_params, rank_macs, size_bytes
+from lowrank_kit.models.inventory import weights_hash
 from lowrank_kit.models.low_rank import suited
 from lowrank_kit.models.surgery import Factorisation, compress
 from lowrank_kit.records import LayerPlan, RankPlan
@@ -64,6 +66,13 @@ def cross_attention(attention, x):
     return attention(x[:, :2], x, x, need_weights=False)
 
 
+class OwnAttention(nn.MultiheadAttention):
+    """Not known to compute what its parent does, whose kernels it may run."""
+
+    def forward(self, *args, **kwargs):
+        return super().forward(*args, **kwargs)
+
+
 T, D, FF = 5, 8, 12  # tokens, width, width between
 
 
@@ -115,6 +124,12 @@ NETWORKS = {
         (T, D),
         T * (3 * D * D + 6 * D),
         2 * T * T * D,
+    ),
+    "attention of one's own": (
+        Calls(OwnAttention(D, 2, batch_first=True), self_attention),
+        (T, D),
+        0,
+        T * 4 * D * D + 2 * T * T * D,
     ),
     "encoder layer": (encoder_layer(), (T, D), T * (4 * D * D + 2 * D * FF), 2 * T * T * D),
     "encoder": (
@@ -205,6 +220,37 @@ def test_layers_of_one_weight_count_each_time_they_are_run():
     assert macs(model, x) == 72 == layer_macs(model, x)["0"]
 
 
+@pytest.mark.parametrize("rank", [1, 2, 3])
+def test_layers_of_one_weight_save_each_time_they_are_run(rank, by_hand):
+    model = nn.Sequential(*(nn.Linear(6, 6) for _ in range(3)), nn.Linear(6, 2))
+    model[1].weight = model[2].weight = model[0].weight
+    x = np.ones((2, 6), np.float32)
+    dense, a_unit = layer_macs(model, x), rank_macs(model, x, {"0": LayerPlan(1)})
+    assert (dense, a_unit) == ({"0": 3 * 36, "3": 12}, {"0": 3 * 12})
+    small = compress(model, by_hand(model, {"0": rank}), break_even_guard=False)
+    assert macs(small, x) == macs(model, x) - dense["0"] + rank * a_unit["0"]
+
+
+class Counting(nn.Module):
+    """Counts its passes in a buffer."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+        self.register_buffer("passes", torch.zeros(1))
+
+    def forward(self, x):
+        self.passes += 1
+        return self.fc(x)
+
+
+def test_a_network_that_counts_its_passes_does_not_count_these():
+    model, x = Counting(), np.ones((2, 6), np.float32)
+    before = weights_hash(model)
+    macs(model, x), layer_macs(model, x), rank_macs(model, x, {"fc": LayerPlan(1)})
+    assert weights_hash(model) == before
+
+
 def test_zero_is_an_error():
     class Silent(nn.Module):
         """Its product is hidden from the counter."""
@@ -239,6 +285,19 @@ def test_a_recurrent_network_is_counted_without_a_warning(rng):
         warnings.simplefilter("error")
         assert macs(model, rng.standard_normal((1, T, D)).astype(np.float32)) == T * 3 * 6 * (D + 6)
     assert torch.backends.mkldnn.enabled is before
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+@pytest.mark.parametrize("width", [D, D + 1], ids=["a pass", "a pass that fails"])
+def test_the_fast_path_of_attention_is_as_before(enabled, width, rng):
+    before = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(enabled)
+    try:
+        with nullcontext() if width == D else pytest.raises(Exception, match="embedding dimension"):
+            macs(Calls(attention(), self_attention), rng.standard_normal((1, T, width)).astype(np.float32))
+        assert torch.backends.mha.get_fastpath_enabled() is enabled
+    finally:
+        torch.backends.mha.set_fastpath_enabled(before)
 
 
 @pytest.mark.parametrize(("name", "examples"), [("residual", "images"), ("cnn", "images"), ("mlp", "vectors")])

@@ -6,9 +6,10 @@ from itertools import product
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrizations
 
 from lowrank_kit.models.attention import Attention, projections
-from lowrank_kit.models.inventory import factorable_layers
+from lowrank_kit.models.inventory import factorable_layers, inventory, weights_hash
 from lowrank_kit.models.layers import RowsLinear
 from lowrank_kit.models.low_rank import LowRank, matrix_shape
 from lowrank_kit.models.surgery import compress
@@ -201,6 +202,19 @@ def test_a_subclass_is_opened_too(by_hand):
     model = Mine(D, HEADS).double()
     (x,) = tensors((T, N, D))
     assert close(at_full_rank(model, by_hand)(x, x, x), model(x, x, x))
+
+
+@pytest.mark.parametrize("norm", [parametrizations.spectral_norm, parametrizations.weight_norm])
+def test_an_output_projection_that_is_computed_is_taken_as_it_is_in_eval_mode(norm, by_hand):
+    torch.manual_seed(0)
+    model = nn.MultiheadAttention(D, HEADS).double().train()
+    norm(model.out_proj)
+    before = weights_hash(model)
+    assert [*inventory(model)] == ["in_proj", "out_proj"]
+    found = at_full_rank(model, by_hand)
+    assert weights_hash(model) == before, "spectral norm goes on iterating where it is read in training mode"
+    (x,) = tensors((T, N, D))
+    assert close(found.eval()(x, x, x), model.eval()(x, x, x))
 
 
 # PyTorch's transformers, which have fused kernels of their own in eval mode

@@ -110,6 +110,26 @@ def test_a_layer_that_is_run_twice_counts_both(vectors):
     np.testing.assert_allclose(found["0"], expected, rtol=1e-9)
 
 
+def test_layers_that_share_a_weight_count_with_their_first(vectors):
+    first, second = nn.Linear(12, 12).double(), nn.Linear(12, 12).double()
+    second.weight = first.weight
+    model = nn.Sequential(first, nn.Hardtanh(-9, -8), second)  # the second reads numbers of another size
+    x = torch.from_numpy(vectors.x).double()
+    expected = by_hand(first, x) + by_hand(second, model[:2](x).detach())
+    found = output_moments(model, ["0"], vectors.x)
+    assert {*found} == {"0"}
+    np.testing.assert_allclose(found["0"], expected, rtol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["linear", "conv2d", "in groups"])
+def test_what_a_hook_makes_of_the_outputs_is_not_what_the_layer_puts_out(name, rng):
+    build, shape = LAYERS[name]
+    layer, x = build().double(), rng.standard_normal((7, *shape))
+    expected = by_hand(layer, torch.from_numpy(x))
+    layer.register_forward_hook(lambda module, args, output: 9 * output + 1)
+    np.testing.assert_allclose(output_moments(layer, [""], x)[""], expected, rtol=1e-9)
+
+
 def test_a_computed_weight_is_looked_at_as_the_network_computes_it(vectors):
     model = nn.Sequential(parametrizations.weight_norm(nn.Linear(12, 8)), nn.ReLU(), nn.Linear(8, 4)).double()
     plain = factorable_layers(model)["0"]

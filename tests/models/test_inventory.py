@@ -5,7 +5,7 @@ import warnings
 import pytest
 import torch
 from torch import nn
-from torch.nn.utils import parametrizations
+from torch.nn.utils import parametrizations, prune
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.models.inventory import factorable_layers, head_of, inventory, weights_hash
@@ -72,6 +72,29 @@ class OwnAttention(nn.MultiheadAttention):
         return super().forward(x, x, x)[0]
 
 
+def patched(module):
+    module.forward = torch.tanh
+    return module
+
+
+def tied_to_own_attention():
+    attention, layer = OwnAttention(8, 2), nn.Linear(8, 8)
+    layer.weight = attention.out_proj.weight
+    return nn.Sequential(attention, layer)
+
+
+def without_inputs():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
+        return nn.Linear(0, 9)
+
+
+def compiled():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*torch.jit.script", DeprecationWarning)
+        return torch.jit.script(nn.Linear(9, 9))
+
+
 ONLY = "only linear and convolution layers are factorised"
 # what stands first in the network -> {name: reason} of what is refused in it
 REFUSED = {
@@ -96,6 +119,17 @@ REFUSED = {
         lambda: parametrizations.weight_norm(nn.MultiheadAttention(8, 2), "in_proj_weight"),
         {"0": "attention that reads its weights in a way of its own"},
     ),
+    "pruned attention": (
+        lambda: prune.l1_unstructured(nn.MultiheadAttention(8, 2), "in_proj_weight", 0.3),
+        {"0": "attention that reads its weights in a way of its own"},
+    ),
+    "patched attention": (
+        lambda: patched(nn.MultiheadAttention(8, 2)),
+        {"0": "attention that reads its weights in a way of its own"},
+    ),
+    "patched": (lambda: patched(nn.Linear(9, 9)), {"0": f"{ONLY}, not Linear"}),
+    "compiled": (compiled, {"0": "compiled to TorchScript"}),
+    "empty": (without_inputs, {"0": "its weight is empty"}),
     "packed integers": (lambda: packed("made"), {"0": "quantised: factorise the network before it is quantised"}),
     "quantised": (lambda: packed("converted"), {"0": "quantised: factorise the network before it is quantised"}),
     "sparse": (sparse, {"0": "its weight is stored sparse"}),
@@ -110,6 +144,13 @@ REFUSED = {
         {
             "0.0": f"{ONLY}, not Embedding",
             "0.1": "shares its weight with 0.0.weight, which can't be factorised along",
+        },
+    ),
+    "tied to attention of one's own": (
+        tied_to_own_attention,
+        {
+            "0.0": "attention that reads its weights in a way of its own",
+            "0.1": "shares its weight with 0.0.out_proj.weight, which can't be factorised along",
         },
     ),
     "tied to a layer read otherwise": (
@@ -307,3 +348,17 @@ def test_the_hash_is_of_sparse_values_too():
 def test_the_hash_of_a_network_without_values_is_that_of_its_shapes():
     found = {weights_hash(nn.Linear(9, n, device="meta")) for n in (8, 9, 9)}
     assert len(found) == 2
+
+
+class Speaker(nn.Module):
+    """An output layer that shares its weight with an embedding."""
+
+    def __init__(self):
+        super().__init__()
+        self.words, self.body, self.out = nn.Embedding(9, 6), nn.Linear(6, 6), nn.Linear(6, 9, bias=False)
+        self.out.weight = self.words.weight
+
+
+@pytest.mark.parametrize("order", [[], ["body"]])
+def test_no_layer_is_taken_for_a_head_that_stays_as_it_is(order):
+    assert head_of(Speaker(), order) is None

@@ -207,12 +207,26 @@ def in_packed_integers():
         return Linear(6, 5)
 
 
+def patched(layer, part):
+    setattr(layer, part, lambda x, *others: x)
+    return layer
+
+
+def without_inputs():
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Initializing zero-element tensors", UserWarning)
+        return nn.Linear(0, 5)
+
+
 REFUSED = {
     "embedding": (lambda: nn.Embedding(6, 5), "only linear and convolution layers are factorised, not Embedding"),
     "transposed convolution": (lambda: nn.ConvTranspose2d(2, 3, 3), "not ConvTranspose2d"),
     "bilinear": (lambda: nn.Bilinear(3, 4, 5), "not Bilinear"),
     "another forward pass": (lambda: MineToo(2, 3, 3), "not MineToo"),
     "another convolution": (lambda: OtherWalk(2, 3, 3), "not OtherWalk"),
+    "a patched forward pass": (lambda: patched(nn.Linear(6, 5), "forward"), "not Linear"),
+    "a patched convolution": (lambda: patched(nn.Conv2d(2, 3, 3), "_conv_forward"), "not Conv2d"),
+    "without inputs": (without_inputs, "its weight is empty"),
     "lazy": (lambda: nn.LazyLinear(5), "its size is not known before the network is first run"),
     "lazy convolution": (lambda: nn.LazyConv2d(5, 3), "its size is not known before the network is first run"),
     "packed integers": (in_packed_integers, "quantised: factorise the network before it is quantised"),

@@ -9,7 +9,9 @@ from torch import nn
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.models.attention import Attention, projections
+from lowrank_kit.models.low_rank import LowRank
 from lowrank_kit.models.replacement import replaced, within
+from lowrank_kit.models.surgery import compress
 
 
 class Aliased(nn.Module):
@@ -85,6 +87,74 @@ def test_a_network_that_cannot_be_copied_says_why(held):
     model.held = held
     with pytest.raises(InputError, match=r"`model` must be a network that copy\.deepcopy can copy; it says: .*pickle"):
         replaced(model, {"0": nn.Linear(6, 6)})
+
+
+class Rebuilt(nn.Module):
+    """Makes its copies itself, and passes by what deepcopy has copied already."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc = nn.Linear(6, 6)
+
+    def __deepcopy__(self, memo):
+        return Rebuilt()
+
+
+@pytest.mark.parametrize(("wrap", "name"), [(lambda model: model, "fc"), (nn.Sequential, "0.fc")])
+def test_a_network_whose_copies_would_hold_the_old_layer_says_so(wrap, name, by_hand):
+    model = wrap(Rebuilt())
+    with pytest.raises(InputError, match=f"its own way of copying leaves {name} as it was"):
+        compress(model, by_hand(model, {name: 2}))
+
+
+class Keeping(nn.Module):
+    """Keeps what a part of it puts out, by a hook that is its own method."""
+
+    def __init__(self, part):
+        super().__init__()
+        self.part, self.fc, self.kept = part, nn.Linear(8, 8), None
+        part.register_forward_hook(self.keep)
+
+    def keep(self, module, args, output):
+        self.kept = module
+
+    def forward(self, x):
+        found = self.part(x, x, x)[0] if isinstance(self.part, nn.MultiheadAttention | Attention) else self.part(x)
+        return self.fc(found)
+
+
+@pytest.mark.parametrize("training", [True, False], ids=["train", "eval"])
+@pytest.mark.parametrize(
+    ("build", "cut", "kind"),
+    [(lambda: nn.Linear(8, 8), "part", LowRank), (lambda: nn.MultiheadAttention(8, 2), "part.out_proj", Attention)],
+    ids=["linear", "attention"],
+)
+def test_a_hook_that_is_a_method_of_the_network_acts_on_the_copy(build, cut, kind, training, by_hand):
+    model = Keeping(build()).train(training)
+    found = compress(model, by_hand(model, {cut: 2, "fc": 2}))
+    assert isinstance(found.get_submodule(cut), LowRank) and isinstance(found.fc, LowRank)
+    found(torch.randn(5, 8))
+    assert type(found.kept) is kind and found.kept is found.part
+    assert model.kept is None
+
+
+class Twice(nn.Module):
+    """Attention, a part of which is registered elsewhere too."""
+
+    def __init__(self, *, alias_first):
+        super().__init__()
+        attention = nn.MultiheadAttention(8, 2)
+        parts = {"proj": attention.out_proj, "attention": attention}
+        for name in parts if alias_first else reversed(parts):
+            self.add_module(name, parts[name])
+
+
+@pytest.mark.parametrize("alias_first", [True, False])
+def test_a_part_of_attention_that_stands_elsewhere_too_is_replaced_in_both_places(alias_first, by_hand):
+    model = Twice(alias_first=alias_first)
+    found = compress(model, by_hand(model, {"proj" if alias_first else "attention.out_proj": 2}))
+    assert isinstance(found.proj, LowRank) and found.proj is found.attention.out_proj
+    assert model.proj is model.attention.out_proj
 
 
 @pytest.mark.parametrize("part", ["in_proj", "out_proj"])
