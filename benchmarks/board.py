@@ -66,7 +66,7 @@ def _visit(browser: Browser, notebook: Path, selector: str) -> float:
 
 def _under_the_hand(place: str, opened: Callable[[], AbstractContextManager[Page]]) -> list[Figure]:
     with opened() as page:
-        page.wait_for_selector('.lrk-tile[data-kind="measured"] >> nth=1')
+        page.wait_for_selector(".lrk-tile:is([data-kind=measured], [data-kind=busy]) >> nth=1")
         presses, releases = press_figures(place, page, SLIDER), _releases(page)
         memory = _kernel_memory(page.lrk_pid)
     return [

@@ -52,6 +52,11 @@ def test_unknown_name_lists_what_works_and_the_closest():
     check_name("energy", iter(["energy"]), name="rule")
 
 
+def test_where_no_name_would_work_the_sentence_says_so():
+    with pytest.raises(InputError, match=r"`layer` must be one there is, but there is none; got 'fc'\.$"):
+        check_name("fc", [], name="layer")
+
+
 @pytest.mark.parametrize("shape", [(0, 3), (3, 0), (3,), (2, 2, 2), ()])
 def test_no_matrix(shape):
     with pytest.raises(InputError, match="non-empty matrix with two dimensions"):

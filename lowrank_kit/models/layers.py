@@ -57,6 +57,8 @@ def refusal(module: nn.Module) -> str | None:
     """Why a module that holds a matrix can't be factorised; None where it can."""
     if is_quantised(module):
         return "quantised: factorise the network before it is quantised"
+    if _is_patched(module):
+        return "its forward pass was replaced by another"
     if plain_type(module) is None and not _is_transposed(module):
         return f"only linear and convolution layers are factorised, not {type(module).__name__}"
     weight = _weight(module)
@@ -133,10 +135,15 @@ def _parameter(tensor: torch.Tensor) -> nn.Parameter:
 
 def plain_type(module: nn.Module) -> Any:
     """The kind whose forward pass this module runs, or None: a subclass counts unless it computes something else."""
-    if {"forward", "_conv_forward"} & vars(module).keys():  # patched on this one module
+    if _is_patched(module):
         return None
     base = type_before_parametrizations(module)
     return next((kind for kind in PLAIN if issubclass(base, kind) and _same_forward(base, kind)), None)
+
+
+def _is_patched(module: nn.Module) -> bool:
+    """Whether this one module runs something else than its class."""
+    return bool({"forward", "_conv_forward"} & vars(module).keys())
 
 
 def _same_forward(base: Any, kind: Any) -> bool:

@@ -56,8 +56,8 @@ def _copied_with(
     found = copy.deepcopy(model, memo)
     for theirs, ours in hooks:
         ours.update(copy.deepcopy(dict(theirs), memo))
-    for name, layer in given.items():
-        if type(found.get_submodule(name)) is not type(layer):
+    for name in (*blocks, *opened):
+        if found.get_submodule(name) is not memo[id(modules[name])]:
             raise TypeError(f"its own way of copying leaves {name} as it was")
     return found
 

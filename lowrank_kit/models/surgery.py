@@ -78,11 +78,9 @@ class Factorisation:
         self.sites = inventory(model)
         self.layers = layers_of(self.sites)
         self.data = data
+        # Now, not when first asked: the model may be trained between this and then.
+        self.weights = weights_hash(model)
         self._found: dict[tuple[str, str], Decomposition] = {}
-
-    @cached_property
-    def weights(self) -> str:
-        return weights_hash(self.model)
 
     def factors(self, layer: str, method: str = "svd") -> tuple[Factors, ...]:
         """The full factors of one layer, one for each group, in its own precision.

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.activations import latent_coordinates, layer_inputs, layer_outputs
@@ -81,3 +82,43 @@ def test_groups_have_coordinates_of_their_own(rng):
         expected = model(torch.from_numpy(x)).mean(2).numpy().reshape(5, 2, 4)
     for group, part in enumerate(parts):
         np.testing.assert_allclose(z[:, group] @ part.U.T, expected[:, group], atol=1e-5)
+
+
+class Adapter(nn.Module):
+    """Two layers that happen to be named as those of a block are."""
+
+    def __init__(self):
+        super().__init__()
+        self.reduce, self.expand = nn.Linear(12, 6), nn.Linear(6, 12)
+
+    def forward(self, x):
+        return self.expand(torch.relu(self.reduce(x)))
+
+
+def test_layers_of_ones_own_named_reduce_and_expand_are_layers(vectors):
+    model = nn.Sequential(Adapter(), nn.Linear(12, 4))
+    assert list(layer_outputs(model, vectors.x)) == ["0.reduce", "0.expand", "1"]
+    np.testing.assert_allclose(
+        layer_outputs(model, vectors.x)["0.expand"], by_hand(model, vectors.x, 1), rtol=1e-5, atol=1e-6
+    )
+
+
+class Wayward(nn.Module):
+    """Runs layers in ways that tell of no single example, and one by keyword."""
+
+    def __init__(self):
+        super().__init__()
+        self.twice, self.mean, self.turned, self.named = (nn.Linear(n, 12) for n in (12, 12, 60, 12))
+
+    def forward(self, x):
+        y = self.twice(self.twice(x)) + self.mean(x.mean(0, keepdim=True))
+        return self.named(input=y) + self.turned(x.new_ones(12, 60)).mean()
+
+
+def test_layers_that_are_not_run_once_on_all_examples_are_left_out(vectors):
+    model = Wayward()
+    found = layer_outputs(model, vectors.x)
+    assert list(found) == ["named"]
+    with torch.inference_mode():
+        given = torch.from_numpy(layer_inputs(model, vectors.x)["named"])
+        np.testing.assert_allclose(found["named"], model.named(given), rtol=1e-5, atol=1e-6)

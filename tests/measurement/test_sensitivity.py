@@ -1,6 +1,7 @@
 """Scores of a network with one layer cut equal those of the network that was really cut."""
 
 import copy
+from types import MethodType
 
 import numpy as np
 import pytest
@@ -63,12 +64,28 @@ def encoder():
     )
 
 
+def hooked():
+    """A row of layers within the row, with a hook on it."""
+    model = nested()
+    model[0].register_forward_hook(lambda module, args, output: output.tanh())
+    return model
+
+
+def patched():
+    """A row of layers within the row, with a forward pass of its own."""
+    model = nested()
+    model[0].forward = MethodType(lambda self, x: nn.Sequential.forward(self, x).tanh(), model[0])
+    return model
+
+
 NETWORKS = [
     ("mlp", "vectors", ["0", "2", "4"]),
     ("cnn", "images", ["0", "2", "4", "7"]),
     ("residual", "images", ["conv1", "conv2", "head"]),
     (nested, "vectors", ["0.0", "1.fc", "2.0"]),
     (tied, "vectors", ["0", "4"]),
+    (hooked, "vectors", ["0.0", "1.fc"]),
+    (patched, "vectors", ["0.0", "1.fc"]),
     (encoder, "images", ["0", "1", "3", "4.self_attn.in_proj", "4.self_attn.out_proj", "4.linear1", "6"]),
 ]
 CASES = [

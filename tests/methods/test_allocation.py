@@ -68,6 +68,19 @@ def test_every_step_costs_what_it_says_and_saves_or_is_dense(network, rule, else
             assert rank <= found[name].break_even_rank or rank == min(found[name].shape)
 
 
+@given(networks(), rules, st.floats(1, 4))
+def test_a_rank_that_saves_numbers_but_nothing_of_the_cost_is_dense(network, rule, dearer):
+    found, prices = network
+    prices = {name: Price(price.dense, dearer * price.per_rank) for name, price in prices.items()}
+    steps = ladder(found, rule, prices, dense_cost(prices))
+    assert (np.diff(steps.cost) > 0).all() and steps.cost[-1] == 1
+    for row, cost in zip(steps.ranks.tolist(), steps.cost, strict=True):
+        ranks = dict(zip(steps.layers, row, strict=True))
+        assert cost == pytest.approx(cost_of(ranks, found, prices, dense_cost(prices)))
+        for name, rank in ranks.items():
+            assert rank * prices[name].per_rank < prices[name].dense or rank == min(found[name].shape)
+
+
 @given(networks(), rules, st.floats(0.001, 1))
 def test_a_budget_takes_the_dearest_step_within_it(network, rule, budget):
     found, prices = network

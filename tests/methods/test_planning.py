@@ -2,12 +2,13 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement.cost import macs
+from lowrank_kit.measurement.cost import layer_macs, macs, rank_macs
 from lowrank_kit.measurement.measure import measure
 from lowrank_kit.methods.allocation import ladder, params_prices, table_ladder
 from lowrank_kit.methods.planning import plan
@@ -15,7 +16,7 @@ from lowrank_kit.methods.prediction import tabulate
 from lowrank_kit.models.inventory import factorable_layers, weights_hash
 from lowrank_kit.models.low_rank import suited
 from lowrank_kit.models.surgery import Factorisation, compress, spectra
-from lowrank_kit.records import LayerPlan
+from lowrank_kit.records import Data, Examples, LayerPlan
 
 rules = pytest.mark.parametrize("rule", ["energy", "uniform"])
 networks = pytest.mark.parametrize("name", ["mnist", "digits"])
@@ -195,6 +196,46 @@ def test_a_layer_that_is_never_reached_costs_no_macs(vectors):
     small = compress(model, plan(model, budget=0.7, cost="macs", data=vectors))
     assert macs(small, vectors.x) <= 0.7 * macs(model, vectors.x)
     assert set(factorable_layers(model)) == {"used", "spare", "head"}
+
+
+class Reader(nn.Module):
+    """Reads the weight of one layer itself, and never reaches another."""
+
+    def __init__(self):
+        super().__init__()
+        self.used, self.read, self.spare, self.head = (nn.Linear(12, n) for n in (12, 12, 12, 4))
+
+    def forward(self, x):
+        return self.head(nn.functional.linear(self.used(x), self.read.weight))
+
+
+def test_a_plan_for_arithmetic_leaves_out_what_is_not_run_as_a_layer(vectors):
+    torch.manual_seed(0)
+    model = Reader()
+    found = plan(model, budget=0.8, cost="macs", data=vectors)
+    assert {*found.ranks} == {"used"}
+    assert share(model, found, "macs", Data("d", vectors, vectors)) <= 0.8
+    assert {*plan(model, budget=0.8).ranks} == {"used", "read", "spare"}
+
+
+@rules
+@pytest.mark.parametrize("budget", [0.6, 0.85, 0.9, 0.95, 0.98])
+def test_a_rank_that_saves_no_arithmetic_is_not_planned_for_it(rule, budget, rng):
+    torch.manual_seed(0)
+    # The first of two spatial factors strides along one axis only.
+    model = nn.Sequential(*(nn.Conv2d(8, 8, 3, stride=2, padding=1) for _ in range(3)), nn.Flatten(), nn.Linear(32, 4))
+    data = Examples(rng.standard_normal((2, 8, 16, 16)).astype(np.float32), np.array([0, 1]))
+    found = plan(model, rule=rule, budget=budget, cost="macs", method="spatial", data=data)
+    dense, a_unit = layer_macs(model, data.x), rank_macs(model, data.x, dict(found.layers))
+    assert found.layers and all(rank * a_unit[name] < dense[name] for name, rank in found.ranks.items())
+    assert share(model, found, "macs", Data("d", data, data)) <= budget
+
+
+def test_a_factorisation_can_be_planned_with_data_given_to_either(mlp, vectors):
+    expected = plan(mlp, method="aware", data=vectors)
+    assert plan(Factorisation(mlp), method="aware", data=vectors) == expected
+    assert plan(Factorisation(mlp, vectors), method="aware") == expected
+    assert plan(Factorisation(mlp, vectors), cost="macs") == plan(mlp, cost="macs", data=vectors)
 
 
 @pytest.mark.parametrize(

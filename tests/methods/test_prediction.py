@@ -7,6 +7,7 @@ import pytest
 from torch import nn
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.measurement.cost import macs, n_params
 from lowrank_kit.measurement.measure import measure
 from lowrank_kit.measurement.quality import predictions
 from lowrank_kit.methods.prediction import measure_drops, random_ranks, tabulate, try_plans
@@ -65,8 +66,28 @@ def test_prediction_error_is_unknown_before_plans_were_tried(estimated, measured
 
 
 def test_a_network_without_layers_has_no_tables(digits):
-    with pytest.raises(InputError, match=r"`model` must have a linear or convolution layer that factors make smaller; it has none"):
+    with pytest.raises(
+        InputError, match=r"`model` must have a linear or convolution layer that factors make smaller; it has none"
+    ):
         tabulated(Factorisation(nn.Sequential(nn.ReLU())), digits[1])
+
+
+def test_a_network_whose_layers_cannot_be_made_smaller_has_no_tables(vectors, split):
+    model = nn.Sequential(nn.Linear(12, 1), nn.Linear(1, 4))
+    with pytest.raises(InputError, match=r"a linear or convolution layer that factors make smaller; it has none"):
+        tabulated(Factorisation(model), split(vectors))
+
+
+def test_tables_count_layers_of_one_weight_as_often_as_they_are_run(vectors, split):
+    model = nn.Sequential(*(nn.Linear(12, 12) for _ in range(3)), nn.Linear(12, 4))
+    model[1].weight = model[2].weight = model[0].weight
+    factorisation = Factorisation(model)
+    tables = tabulated(factorisation, split(vectors))
+    for rank in (1, 3, 5, 12):
+        ranks = {"0": rank, "3": 4}
+        small = factorisation.compress(tables.plan(ranks))
+        assert tables.macs_at(ranks) == macs(small, vectors.x)
+        assert tables.n_params_at(ranks) == n_params(small)
 
 
 def test_the_head_is_the_layer_that_is_run_last(vectors, split):

@@ -122,3 +122,12 @@ def test_weights_that_are_not_finite_name_the_layer(build, method, bad):
             InputError, match=rf"`fc.weight` must hold finite numbers only; 2 of its {layer.weight.numel()}"
         ):
             ask()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_outputs_that_are_not_finite_name_the_layer(bad):
+    layer = nn.Linear(9, 6)
+    found = moments(layer, 0)[1]
+    found[0, 2, 3] = bad
+    with pytest.raises(InputError, match="`outputs of fc on the data` must hold finite numbers only; 1 of its 36"):
+        decompose_aware("fc", layer, found)

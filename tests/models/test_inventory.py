@@ -127,7 +127,7 @@ REFUSED = {
         lambda: patched(nn.MultiheadAttention(8, 2)),
         {"0": "attention that reads its weights in a way of its own"},
     ),
-    "patched": (lambda: patched(nn.Linear(9, 9)), {"0": f"{ONLY}, not Linear"}),
+    "patched": (lambda: patched(nn.Linear(9, 9)), {"0": "its forward pass was replaced by another"}),
     "compiled": (compiled, {"0": "compiled to TorchScript"}),
     "empty": (without_inputs, {"0": "its weight is empty"}),
     "packed integers": (lambda: packed("made"), {"0": "quantised: factorise the network before it is quantised"}),

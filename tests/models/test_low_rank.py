@@ -123,6 +123,13 @@ def test_a_block_reads_as_the_weight_that_it_stands_for(build, groups, method, s
 
 
 @cases
+def test_a_block_tells_the_sizes_of_the_layer_it_stands_for(build, groups, method, shape):
+    layer, block = build(), low_rank(build(), method, 1)
+    for name in ("in_features", "out_features") if isinstance(layer, nn.Linear) else ("in_channels", "out_channels"):
+        assert getattr(block, name) == getattr(layer, name)
+
+
+@cases
 @pytest.mark.parametrize("bias", [True, False])
 def test_a_block_has_the_promised_numbers(build, groups, method, shape, bias):
     layer = build()

@@ -276,6 +276,27 @@ def test_two_parameters_on_one_memory_come_back_as_two(tmp_path):
     assert_equal_bit_for_bit(restore(tmp_path / "net", build()), small)
 
 
+class Tallied(nn.Linear):
+    """Saves, beside its weights, a tensor that is neither parameter nor buffer."""
+
+    def __init__(self, inputs, outputs):
+        super().__init__(inputs, outputs)
+        self.tally = torch.randn(3)
+
+    def get_extra_state(self):
+        return self.tally
+
+    def set_extra_state(self, state):
+        self.tally = state
+
+
+def test_a_tensor_that_a_module_saves_of_its_own_comes_back(tmp_path):
+    model = nn.Sequential(nn.Linear(12, 12), Tallied(12, 12))
+    save(model, RankPlan({"0": LayerPlan(2)}, weights_hash(model)), tmp_path / "net")
+    found = restore(tmp_path / "net", nn.Sequential(nn.Linear(12, 12), Tallied(12, 12)))
+    assert torch.equal(found[1].tally, model[1].tally)
+
+
 # nothing is lost
 
 
@@ -308,6 +329,19 @@ def test_a_failed_write_leaves_the_old_network(folder, monkeypatch, written, fau
     assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
     assert [*folder.parent.iterdir()] == [folder]
     restore(folder, built("float32", 9))
+
+
+def test_both_files_may_be_read_by_the_same_people(folder):
+    assert len({path.stat().st_mode for path in folder.iterdir()}) == 1
+
+
+def test_a_link_to_a_folder_stays_one_and_what_it_points_to_is_replaced(folder, tmp_path):
+    link = tmp_path / "link"
+    link.symlink_to(folder, target_is_directory=True)
+    save(*other(), link)
+    assert link.is_symlink() and link.resolve() == folder
+    assert [*folder.parent.iterdir()] == [folder] and {*tmp_path.iterdir()} == {link, folder.parent}
+    assert_equal_bit_for_bit(restore(folder, built("float32", 9)), compress(*other()))
 
 
 STOPPED = """
@@ -357,6 +391,17 @@ def tampered(folder, change):
     save_file(tensors, path)
 
 
+def relaid(folder, words):
+    """The same tensors, with other words about which of them were laid out channels last."""
+    path = folder / "network.safetensors"
+    save_file(load_file(path), path, metadata={"channels_last": words})
+
+
+def whole_numbers(tensors):
+    tensors["0.reduce.weight"] = tensors["0.reduce.weight"].int()
+
+
+LAYOUT = "must say which tensors were laid out channels last; what it says is damaged"
 DAMAGES = {
     "no folder": (shutil.rmtree, r"`folder` must hold plan.json and network.safetensors.*lacks plan.json"),
     "no plan": (lambda f: (f / "plan.json").unlink(), "lacks plan.json"),
@@ -398,6 +443,15 @@ DAMAGES = {
         lambda f: rewritten(f, layers=layers_of(f) | {"0": {"rank": 1, "method": "tucker"}}),
         "`method` must be one of 'svd', 'spatial', 'aware'; got 'tucker'",
     ),
+    "a rule that is no word": (lambda f: rewritten(f, rule=[1]), r"the plan's `rule` can't be \[1\]"),
+    "a budget that is no number": (lambda f: rewritten(f, budget="x"), "the plan's `budget` can't be 'x'"),
+    "deep JSON": (lambda f: (f / "plan.json").write_text("[" * 10**5), "must be the JSON text that `plan.to_json"),
+    "a long number": (lambda f: (f / "plan.json").write_text("9" * 5000), "must be the JSON text that `plan.to_json"),
+    "a layout that is no JSON": (lambda f: relaid(f, "junk"), LAYOUT),
+    "a layout that is a number": (lambda f: relaid(f, "3"), LAYOUT),
+    "a layout of numbers": (lambda f: relaid(f, "[3]"), LAYOUT),
+    "a layout of unknown tensors": (lambda f: relaid(f, '["9.weight"]'), LAYOUT),
+    "whole numbers for weights": (lambda f: tampered(f, whole_numbers), r"differs in 0\.reduce\.weight"),
     "another layer's method": (
         lambda f: rewritten(f, layers=layers_of(f) | {"0": {"rank": 1, "method": "spatial"}}),
         "`method of 0` must be one of 'svd', 'aware'; got 'spatial'",
@@ -413,6 +467,12 @@ def test_a_damaged_folder_is_told_and_the_model_left_alone(folder, damage, words
     with pytest.raises(InputError, match=words):
         restore(folder, model)
     assert states.same(before, states(model))
+
+
+def test_a_layout_of_a_matrix_is_none(folder):
+    expected = restore(folder, built("float32", 9))
+    relaid(folder, '["0.reduce.weight"]')
+    assert_equal_bit_for_bit(restore(folder, built("float32", 9)), expected)
 
 
 STRANGERS = {

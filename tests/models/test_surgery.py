@@ -277,6 +277,45 @@ def test_a_plan_for_other_weights(mlp, by_hand):
     compress(mlp, RankPlan.from_json(plan.to_json()))
 
 
+@pytest.mark.parametrize("begin", [lambda f: f.weights, lambda f: f.factors("0"), lambda f: None])
+def test_a_factorisation_of_weights_that_were_trained_since(mlp, by_hand, begin):
+    factorisation = Factorisation(mlp)
+    begin(factorisation)
+    before = by_hand(mlp, {"0": 2})
+    with torch.no_grad():
+        mlp[0].weight.mul_(2)
+    for plan in (before, by_hand(mlp, {"0": 2})):
+        with pytest.raises(InputError, match="the model's weights have changed since they were factorised"):
+            factorisation.compress(plan)
+
+
+def test_what_is_compressed_in_inference_mode_can_be_trained(residual, images, by_hand):
+    with torch.inference_mode():
+        found = compress(residual, by_hand(residual, {"conv1": 2, "conv2": 2}))
+    found.train()(torch.from_numpy(images.x)).square().sum().backward()
+    assert all(p.grad is not None and p.grad.any() for p in found.parameters())
+
+
+class ReadsSizes(nn.Module):
+    """Asks its layers for their sizes."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.fc = nn.Conv2d(3, 8, 3), nn.Linear(8, 4)
+
+    def forward(self, x):
+        maps = self.conv(x[:, : self.conv.in_channels])
+        means = maps.reshape(len(x), self.conv.out_channels, -1).mean(2)
+        return self.fc(means.reshape(-1, self.fc.in_features)).reshape(len(x), self.fc.out_features)
+
+
+def test_a_network_that_asks_its_layers_for_their_sizes_works(by_hand):
+    model = ReadsSizes()
+    found = compress(model, by_hand(model, {"conv": 8, "fc": 4}), break_even_guard=False)
+    x = torch.randn(5, 3, 9, 10)
+    torch.testing.assert_close(scores(found, x), scores(model, x), rtol=1e-4, atol=1e-5)
+
+
 def test_compressing_draws_no_random_numbers(residual, by_hand):
     plan = by_hand(residual, {"conv1": 2, "conv2": 2, "head": 1})
     before = torch.get_rng_state()

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,7 +31,11 @@ def test_ranks_by_layer():
     assert PLAN.ranks == {"fc1": 8}
 
 
-@pytest.mark.parametrize("text", ["", "{", "null", "3", "[]", "{}", '"plan"', '{"format": 1}', "\x00"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "null", "3", "[]", "{}", '"plan"', '{"format": 1}', "\x00", "[" * 10**5, "9" * 5000],
+    ids=lambda text: text[:12],
+)
 def test_rubbish_is_no_plan(text):
     with pytest.raises(InputError, match="plan"):
         RankPlan.from_json(text)
@@ -41,6 +46,10 @@ def test_rubbish_is_no_plan(text):
     [
         ("format", "lowrank-kit rank plan 9", "format must be 'lowrank-kit rank plan 1'; got"),
         ("weights", None, "must be the JSON text"),
+        ("rule", [1], r"the plan's `rule` can't be \[1\]"),
+        ("budget", "x", "the plan's `budget` can't be 'x'"),
+        ("budget", True, "the plan's `budget` can't be True"),
+        ("cost", 3, "the plan's `cost` can't be 3"),
         ("layers", [], "must be the JSON text"),
         ("layers", {"fc1": 8}, "must be the JSON text"),
         ("layers", {"fc1": {"rank": 8}}, "'method'"),
@@ -58,6 +67,13 @@ def test_a_plan_with_one_wrong_field(field, value, words):
     fields = {**json.loads(PLAN.to_json()), field: value}
     with pytest.raises(InputError, match=words):
         RankPlan.from_json(json.dumps(fields))
+
+
+@pytest.mark.parametrize("whole", [np.int64, np.uint8])
+@pytest.mark.parametrize("real", [np.float32, np.float64])
+def test_numbers_of_numpy_are_numbers(whole, real):
+    plan = RankPlan({"fc1": LayerPlan(whole(8))}, PLAN.weights, "energy", real(0.5), "params")
+    assert plan == PLAN and plan.to_json() == PLAN.to_json()
 
 
 @pytest.mark.parametrize("field", ["format", "rule", "budget", "cost", "weights", "layers"])
