@@ -1,13 +1,14 @@
 """Boards in a real browser: headless Chromium on pages that Voila or JupyterLab serve on this machine."""
 
 import os
+import re
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import nbformat
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 
 from lowrank_kit.server import board_page, environment, free_port, notebook_lab, running
 
@@ -67,9 +68,19 @@ def in_lab(browser: Browser, notebook: Path) -> Iterator[Page]:
         page.goto(server.url.replace("/lab?", f"/lab/tree/{notebook.name}?reset&"))
         page.wait_for_selector(".jp-CodeCell")
         page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
+        _run_all(page)
+        yield page
+
+
+def _run_all(page: Page) -> None:
+    """A kernel that has only just connected now and then drops what it is asked; then it is asked again."""
+    begun = page.locator(".jp-InputPrompt").filter(has_text=re.compile(r"[\d*]")).first
+    for _ in range(4):
         page.get_by_role("menuitem", name="Run", exact=True).click()
         page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
-        yield page
+        with suppress(TimeoutError):
+            begun.wait_for(timeout=5000)
+            return
 
 
 @contextmanager
