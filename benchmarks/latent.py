@@ -28,7 +28,7 @@ def run() -> list[Figure]:
             page.get_by_role("button", name="fc1").click()
             return [
                 *press_figures("latent board", page, SLIDER),
-                Figure("latent board: a layer of mnist-cnn at each of its ranks, of two", median(times), "s", 3),
+                Figure("latent board: a layer of mnist-cnn at each of its ranks, of two", median(times), "s", 4),
             ]
 
 
