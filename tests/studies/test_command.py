@@ -52,9 +52,13 @@ def handlers():
 
 def started(*arguments):
     command = [str(Path(sys.executable).with_name("lowrank-kit")), "study", *arguments]
-    return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=os.name == "posix"
-    )
+    posix = {"start_new_session": True, "preexec_fn": hear_interrupts} if os.name == "posix" else {}
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **posix)
+
+
+def hear_interrupts():
+    """As in a terminal: what is started in the background, as these tests may be, ignores Ctrl-C from birth."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def n_rows(study):
