@@ -1,6 +1,7 @@
 """What flows into and out of the layers of a network."""
 
 from collections.abc import Callable, Collection
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from lowrank_kit.checks import check_name
 from lowrank_kit.models.inventory import factorable_layers
 from lowrank_kit.models.low_rank import LowRank
 from lowrank_kit.models.replacement import replaced
-from lowrank_kit.models.running import batches, evaluating, inputs_for
+from lowrank_kit.models.running import batches, evaluating, watch
 from lowrank_kit.models.surgery import Factorisation
 from lowrank_kit.records import LayerPlan
 
@@ -60,19 +61,11 @@ def _watched(
     opened, names = _opened(model, layers)
     seen: dict[str, list[np.ndarray]] = {name: [] for name in names}
 
-    def watch(name: str) -> Callable[[Any, Any, Any, torch.Tensor], None]:
-        def hook(_: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
-            given = next(iter((*args, *kwargs.values())))
-            seen[name].append(select(given, output).float().cpu().numpy().copy())
+    def keep(name: str, _: Any, given: torch.Tensor, output: torch.Tensor) -> None:
+        seen[name].append(select(given, output).float().cpu().numpy().copy())
 
-        return hook
-
-    for name in names:
-        opened.get_submodule(name).register_forward_hook(watch(name), with_kwargs=True)
+    watch(opened, {name: partial(keep, name) for name in names}, x)
     sizes = [len(batch) for batch in batches(x)]
-    for batch in batches(x):
-        with evaluating(opened):
-            opened(inputs_for(opened, batch))
     # A layer that is run more than once, or whose first axis is not the examples, tells of no single example.
     return {name: np.concatenate(parts) for name, parts in seen.items() if [len(part) for part in parts] == sizes}
 

@@ -1,6 +1,7 @@
 """What a network's layers put out on data, for the method that looks at it."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ from torch.nn import functional as F
 from lowrank_kit.models.inventory import inventory
 from lowrank_kit.models.low_rank import groups_of
 from lowrank_kit.models.replacement import replaced
-from lowrank_kit.models.running import batches, evaluating, inputs_for
+from lowrank_kit.models.running import watch
 
 __all__ = ["output_moments"]
 
@@ -29,19 +30,11 @@ def output_moments(model: nn.Module, names: Collection[str], x: np.ndarray) -> d
     opened = replaced(model, layers, shared=True)
     sums = {name: np.zeros((groups_of(layer), *_square(layer))) for name, layer in layers.items() if name in names}
 
-    def add(name: str) -> Callable[[Any, Any, Any, torch.Tensor], None]:
-        def hook(layer: Any, args: Any, kwargs: Any, _: torch.Tensor) -> None:
-            y = _outputs(layer, next(iter((*args, *kwargs.values()))))
-            sums[name] += (y @ y.mT).cpu().numpy()
+    def add(name: str, layer: Any, given: torch.Tensor, _: torch.Tensor) -> None:
+        y = _outputs(layer, given)
+        sums[name] += (y @ y.mT).cpu().numpy()
 
-        return hook
-
-    for name in layers:
-        watched = opened.get_submodule(name)
-        watched.register_forward_hook(add(users[name].twin_of or name), with_kwargs=True)
-    for batch in batches(x):
-        with evaluating(opened):
-            opened(inputs_for(opened, batch))
+    watch(opened, {name: partial(add, users[name].twin_of or name) for name in layers}, x)
     return sums
 
 

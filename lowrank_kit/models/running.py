@@ -1,7 +1,8 @@
 """How arrays reach a network: its mode, device, dtype and layout, and batches of a size that suits it."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,11 +10,14 @@ from torch import nn
 
 from lowrank_kit.models.layers import is_channels_last
 
-__all__ = ["batches", "evaluating", "inputs_for", "layout_of", "weight_of"]
+__all__ = ["batches", "evaluating", "inputs_for", "layout_of", "watch", "weight_of"]
 
 # About 2 million numbers a batch, at most 64 examples: more is slower on a CPU, whose cache it leaves.
 NUMBERS_A_BATCH = 2**21
 EXAMPLES_A_BATCH = 64
+
+# Looks at a layer, its input and its output.
+Seer = Callable[[Any, torch.Tensor, torch.Tensor], None]
 
 
 @contextmanager
@@ -46,6 +50,26 @@ def inputs_for(model: nn.Module, x: np.ndarray) -> torch.Tensor:
     if inputs.ndim == 4 and layout_of(model) == "channels_last":
         return inputs.contiguous(memory_format=torch.channels_last)
     return inputs
+
+
+def watch(model: nn.Module, seers: Mapping[str, Seer], x: np.ndarray) -> None:
+    """Run inputs x (n, ...) in batches, in eval mode, and tell of each named layer's passes.
+
+    A seer is given the layer, what it is called with first and what it puts out. It stays on the model, which should
+    be a copy.
+    """
+    for name, see in seers.items():
+        model.get_submodule(name).register_forward_hook(_told(see), with_kwargs=True)
+    for batch in batches(x):
+        with evaluating(model):
+            model(inputs_for(model, batch))
+
+
+def _told(see: Seer) -> Callable[[Any, Any, Any, torch.Tensor], None]:
+    def hook(layer: Any, args: Any, kwargs: Any, output: torch.Tensor) -> None:
+        see(layer, next(iter((*args, *kwargs.values()))), output)
+
+    return hook
 
 
 def weight_of(model: nn.Module) -> torch.Tensor:

@@ -7,7 +7,7 @@ from torch import nn
 
 from lowrank_kit.models import running
 from lowrank_kit.models.layers import channels_last as laid_out
-from lowrank_kit.models.running import batches, evaluating, inputs_for, layout_of, weight_of
+from lowrank_kit.models.running import batches, evaluating, inputs_for, layout_of, watch, weight_of
 
 
 def test_layout_follows_the_convolutions(residual, mlp):
@@ -65,3 +65,12 @@ def test_evaluating_puts_every_modules_mode_back(residual):
         raise ZeroDivisionError
     assert [m.training for m in residual.modules()] == before
     assert not torch.is_inference_mode_enabled()
+
+
+def test_watching_tells_of_every_pass_with_what_went_in_and_out(rng):
+    model = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 2)).train()
+    x, seen = rng.standard_normal((100, 6)).astype(np.float32), []
+    watch(model, {"2": lambda *told: seen.append(told)}, x)
+    assert [layer for layer, _, _ in seen] == [model[2]] * len(batches(x))
+    assert sum(len(given) for _, given, _ in seen) == 100
+    torch.testing.assert_close(torch.cat([output for *_, output in seen]), model.eval()(torch.from_numpy(x)))
