@@ -6,20 +6,19 @@ from numbers import Integral
 from operator import itemgetter
 from typing import Any
 
-import anywidget
 import numpy as np
-import traitlets
 from torch import nn
 
 from lowrank_kit.checks import InputError, check_name, check_rank
-from lowrank_kit.i18n import LANGUAGES, default_language, strings
+from lowrank_kit.i18n import LANGUAGES, strings
 from lowrank_kit.methods.latent_tables import latent_tables, probabilities_by_rank
 from lowrank_kit.models.surgery import Factorisation
 from lowrank_kit.models.zoo import ZOO, load
 from lowrank_kit.records import Data, LatentLayer
 from lowrank_kit.widgets.assets import module, style
-from lowrank_kit.widgets.still import Still, listed
-from lowrank_kit.widgets.worker import Stop, Worker
+from lowrank_kit.widgets.board import Board
+from lowrank_kit.widgets.still import listed
+from lowrank_kit.widgets.worker import Stop
 
 __all__ = ["LatentBoard"]
 
@@ -27,7 +26,7 @@ __all__ = ["LatentBoard"]
 EXAMPLES = 240
 
 
-class LatentBoard(anywidget.AnyWidget):
+class LatentBoard(Board):
     """A layer's inputs in its own singular directions, two that are kept and two that are cut, in the browser.
 
     Parameters
@@ -44,11 +43,6 @@ class LatentBoard(anywidget.AnyWidget):
     _esm = module("latent_board")
     _css = style("latent_board")
 
-    setting = traitlets.Dict().tag(sync=True)
-    fault = traitlets.Unicode().tag(sync=True)
-    still_id = traitlets.Unicode().tag(sync=True)
-    language = traitlets.Enum(LANGUAGES).tag(sync=True)
-
     def __init__(
         self,
         source: Any = "mnist-cnn",
@@ -59,9 +53,7 @@ class LatentBoard(anywidget.AnyWidget):
         picked: int = 0,
         language: str | None = None,
     ):
-        self._worker, self._still = Worker(self._failed), Still()
-        language = language or default_language()
-        check_name(language, LANGUAGES, name="language")
+        language = self._begin(language)
         model, data = _given(source, data)
         self._factorisation = Factorisation(copy.deepcopy(model))  # which is not trained on meanwhile
         order = data.test.stratified_order()[:EXAMPLES]
@@ -95,8 +87,7 @@ class LatentBoard(anywidget.AnyWidget):
     def probabilities(self) -> np.ndarray:
         """What the network predicts for all examples shown (n, classes) with this layer alone at this rank; waits."""
         while np.isnan(found := self._shown()).any():  # again where a hand has moved on meanwhile
-            if self._worker.is_closed:
-                raise InputError("the board is closed and measures nothing any more; make a new one.")
+            self._check_open()
             self._look()
             self.wait()
         return found.copy()
@@ -119,14 +110,6 @@ class LatentBoard(anywidget.AnyWidget):
         """Mark one of the examples shown by its number. Raises InputError where there is no such number."""
         self._check_picked(example)
         self._set(picked=int(example))
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Until the layer is measured at every rank; False on a timeout in seconds. Raises what went wrong."""
-        return self._worker.wait(timeout)
-
-    def close(self) -> None:
-        self._worker.close()
-        super().close()
 
     def __repr__(self) -> str:
         return f"LatentBoard({self.tables.name}: {self.layer} at rank {self.rank}, {len(self._examples)} examples)"
@@ -167,9 +150,6 @@ class LatentBoard(anywidget.AnyWidget):
         moved, name = change.old["layer"] != change.new["layer"], change.new["layer"]
         if moved or (change.new["final"] and not _unknown(self._found(name)).any()):
             self._look(again=True)
-
-    def _failed(self, fault: Exception) -> None:
-        self.fault = str(fault) if isinstance(fault, InputError) else f"{type(fault).__name__}: see the kernel's log."
 
     def _found(self, name: str) -> np.ndarray:
         """Probabilities (full rank, n, classes) with this layer alone at each rank, NaN where they are not known."""

@@ -3,18 +3,18 @@
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-import anywidget
 import traitlets
 
 from lowrank_kit.checks import InputError, check_name, check_rank
-from lowrank_kit.i18n import LANGUAGES, default_language, strings
+from lowrank_kit.i18n import strings
 from lowrank_kit.methods.allocation import table_ladder
 from lowrank_kit.records import Measurement, RankPlan
 from lowrank_kit.widgets.assets import module, style
+from lowrank_kit.widgets.board import Board
 from lowrank_kit.widgets.source import prepared
-from lowrank_kit.widgets.still import Still, listed
+from lowrank_kit.widgets.still import listed
 from lowrank_kit.widgets.wire import curves_message, finding_words, tables_message
-from lowrank_kit.widgets.worker import Stop, Worker
+from lowrank_kit.widgets.worker import Stop
 
 if TYPE_CHECKING:
     from lowrank_kit.widgets.bench import Bench
@@ -24,7 +24,7 @@ __all__ = ["RankBoard"]
 BY_HAND = {"rule": "hand", "budget": None, "cost": None}
 
 
-class RankBoard(anywidget.AnyWidget):
+class RankBoard(Board):
     """Sliders over the ranks of a network, in the browser and from Python alike.
 
     Parameters
@@ -42,24 +42,17 @@ class RankBoard(anywidget.AnyWidget):
     _esm = module("rank_board")
     _css = style("rank_board")
 
-    setting = traitlets.Dict().tag(sync=True)
     history: traitlets.List[Any] = traitlets.List().tag(sync=True)
     finding = traitlets.Dict().tag(sync=True)
     tried: traitlets.List[Any] = traitlets.List().tag(sync=True)
     plan_json = traitlets.Unicode().tag(sync=True)
     progress = traitlets.Dict().tag(sync=True)
-    fault = traitlets.Unicode().tag(sync=True)
-    still_id = traitlets.Unicode().tag(sync=True)
     batch = traitlets.Int().tag(sync=True)
-    language = traitlets.Enum(LANGUAGES).tag(sync=True)
 
     def __init__(self, source: Any = "mnist-cnn", data: Any = None, *, batch: int = 32, language: str | None = None):
-        # First, since a widget that was not made whole is closed too.
-        self._worker, self._still = Worker(self._failed), Still()
+        language = self._begin(language)
         if batch < 1:
             raise InputError(f"`batch` must be at least 1; got {batch}.")
-        language = language or default_language()
-        check_name(language, LANGUAGES, name="language")
         self.tables, self._make_bench = prepared(source, data)
         self._bench: Bench | None = None
         self._records: dict[tuple[tuple[int, ...], int], tuple[Measurement, Measurement]] = {}
@@ -116,14 +109,6 @@ class RankBoard(anywidget.AnyWidget):
             *self.history, before = self.history
             self.setting = {**before, "final": True}
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Until the present setting is measured; False on a timeout in seconds. Raises what went wrong."""
-        return self._worker.wait(timeout)
-
-    def close(self) -> None:
-        self._worker.close()
-        super().close()
-
     def __repr__(self) -> str:
         kept = self.tables.n_params_at(self.ranks) / self.tables.n_params
         return f"RankBoard({self.tables.name}: {len(self.tables.layers)} layers, {kept:.0%} of the parameters kept)"
@@ -156,10 +141,6 @@ class RankBoard(anywidget.AnyWidget):
             self.plan_json = self.plan.to_json()
             self._measure()
 
-    def _failed(self, fault: Exception) -> None:
-        """Tell the views; only what a person can mend is told in full."""
-        self.fault = str(fault) if isinstance(fault, InputError) else f"{type(fault).__name__}: see the kernel's log."
-
     def _measured(self) -> tuple[Measurement, Measurement]:
         key = self._key(), self.batch
         self.wait()
@@ -169,8 +150,7 @@ class RankBoard(anywidget.AnyWidget):
         return self._records[key]
 
     def _measure(self) -> None:
-        if self._worker.is_closed:
-            raise InputError("the board is closed and measures nothing any more; make a new one.")
+        self._check_open()
         self.fault = ""
         key, plan = (self._key(), self.batch), self.plan
         self._worker.submit(lambda stop: self._trial(key, plan, stop))
