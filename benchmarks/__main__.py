@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.figures import table
 
-BENCHMARKS = ("startup", "network", "decomposition", "board", "latent")
+BENCHMARKS = ("startup", "network", "decomposition", "tucker", "adaptive", "board", "latent", "player")
 
 
 def main() -> int:

@@ -1,4 +1,4 @@
-"""The rank board under the hand: from key press to pixels, from release to a measured number, from visit to picture."""
+"""Boards over ranks under the hand: from key press to pixels, release to measured number, visit to picture."""
 
 import time
 from collections.abc import Callable
@@ -19,12 +19,14 @@ EMPTY = (
     "import anywidget\n\nclass Empty(anywidget.AnyWidget):\n"
     """    _esm = "export default { render({ el }) { el.className = 'empty-board' } }"\n\nEmpty()"""
 )
+PAIRS = 'from lowrank_kit import TuckerBoard\n\nTuckerBoard("mnist-cnn")'
 SLIDER = 'input[type=range][data-layer="fc1"]'
+PAIRS_SLIDER = 'input[type=range][data-layer="conv3 outputs"]'
 RELEASES, VISITS = 20, 5
 
 # From a change of the slider to the first accuracy that is measured, and to the one on all test images.
-WATCH_RELEASES = """() => {
-  const slider = document.querySelector('%s'), badge = document.querySelectorAll(".lrk-tile .lrk-badge")[2];
+WATCH_RELEASES = """(selector) => {
+  const slider = document.querySelector(selector), badge = document.querySelectorAll(".lrk-tile .lrk-badge")[2];
   const seen = window.lrkReleases = [];
   slider.addEventListener("change", () => {
     const entry = { start: performance.now() };
@@ -36,17 +38,19 @@ WATCH_RELEASES = """() => {
     };
     requestAnimationFrame(() => requestAnimationFrame(look));
   });
-}""".replace("%s", SLIDER)
+}"""
 
 
 def run() -> list[Figure]:
     with TemporaryDirectory() as folder, chromium() as browser:
         board = write_notebook(Path(folder) / "board.ipynb", BOARD)
+        pairs = write_notebook(Path(folder) / "pairs.ipynb", PAIRS)
         empty = write_notebook(Path(folder) / "empty.ipynb", EMPTY)
         return [
             *_first_pictures(browser, board, empty),
-            *_under_the_hand("Voila", lambda: in_voila(browser, board)),
-            *_under_the_hand("JupyterLab", lambda: in_lab(browser, board)),
+            *_under_the_hand("Voila", lambda: in_voila(browser, board), SLIDER),
+            *_under_the_hand("JupyterLab", lambda: in_lab(browser, board), SLIDER),
+            *_under_the_hand("Tucker board", lambda: in_voila(browser, pairs), PAIRS_SLIDER),
         ]
 
 
@@ -64,10 +68,10 @@ def _visit(browser: Browser, notebook: Path, selector: str) -> float:
         return time.time() - start
 
 
-def _under_the_hand(place: str, opened: Callable[[], AbstractContextManager[Page]]) -> list[Figure]:
+def _under_the_hand(place: str, opened: Callable[[], AbstractContextManager[Page]], slider: str) -> list[Figure]:
     with opened() as page:
         page.wait_for_selector(".lrk-tile:is([data-kind=measured], [data-kind=busy]) >> nth=1")
-        presses, releases = press_figures(place, page, SLIDER), _releases(page)
+        presses, releases = press_figures(place, page, slider), _releases(page, slider)
         memory = _kernel_memory(page.lrk_pid)
     return [
         *presses,
@@ -77,9 +81,9 @@ def _under_the_hand(place: str, opened: Callable[[], AbstractContextManager[Page
     ]
 
 
-def _releases(page: Page) -> list[dict]:
-    page.evaluate(WATCH_RELEASES)
-    page.focus(SLIDER)
+def _releases(page: Page, slider: str) -> list[dict]:
+    page.evaluate(WATCH_RELEASES, slider)
+    page.focus(slider)
     for _ in range(RELEASES):
         page.keyboard.press("ArrowLeft")
         page.wait_for_function("window.lrkReleases.at(-1)?.all")

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from lowrank_kit.checks import InputError as InputError
     from lowrank_kit.measurement.measure import measure as measure
     from lowrank_kit.measurement.measure import measure_pair as measure_pair
+    from lowrank_kit.methods.adaptive import Adaptation as Adaptation
+    from lowrank_kit.methods.adaptive import AdaptiveTraining as AdaptiveTraining
+    from lowrank_kit.methods.batches import Batches as Batches
     from lowrank_kit.methods.planning import plan as plan
     from lowrank_kit.models.store import restore as restore
     from lowrank_kit.models.store import save as save
@@ -23,13 +26,19 @@ if TYPE_CHECKING:
     from lowrank_kit.records import Measurement as Measurement
     from lowrank_kit.records import RankPlan as RankPlan
     from lowrank_kit.records import Spectrum as Spectrum
+    from lowrank_kit.records import Trajectory as Trajectory
     from lowrank_kit.studies.grid import Study as Study
     from lowrank_kit.widgets.latent_board import LatentBoard as LatentBoard
     from lowrank_kit.widgets.rank_board import RankBoard as RankBoard
+    from lowrank_kit.widgets.training_player import TrainingPlayer as TrainingPlayer
+    from lowrank_kit.widgets.tucker_board import TuckerBoard as TuckerBoard
 
 __version__ = "0.1.0"
 
 HOMES = {
+    "Adaptation": "methods.adaptive",
+    "AdaptiveTraining": "methods.adaptive",
+    "Batches": "methods.batches",
     "Data": "records",
     "Examples": "records",
     "InputError": "checks",
@@ -39,6 +48,9 @@ HOMES = {
     "RankPlan": "records",
     "Spectrum": "records",
     "Study": "studies.grid",
+    "TrainingPlayer": "widgets.training_player",
+    "Trajectory": "records",
+    "TuckerBoard": "widgets.tucker_board",
     "compress": "models.surgery",
     "load": "models.zoo",
     "measure": "measurement.measure",

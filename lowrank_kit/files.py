@@ -3,7 +3,7 @@
 import json
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ from lowrank_kit.checks import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["read_arrays", "shipped", "write_arrays", "write_beside", "write_folder"]
+__all__ = ["read_arrays", "shipped", "write_arrays", "write_beside", "write_folder", "write_rows"]
 
 PACKAGE = Path(__file__).parent
 
@@ -68,6 +68,15 @@ def write_arrays(path: Path, words: Mapping[str, Any], arrays: Mapping[str, "np.
     # safetensors writes the memory behind a view as it lies there, whatever the view's order.
     ordered = {name: np.asarray(values, order="C") for name, values in arrays.items()}
     write_beside(path, lambda part: save_file(ordered, part, metadata=metadata))
+
+
+def write_rows(path: Path, facts: Mapping[str, Any], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Facts and rows, a line each, in one JSON file, which people and version control can read."""
+    head = json.dumps(dict(facts), indent=1).removesuffix("}").rstrip()
+    lines = ",\n".join(f"  {json.dumps(dict(row))}" for row in rows)
+    text = f'{head}{"," if facts else ""}\n "rows": [\n{lines}\n ]\n}}\n'
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_beside(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, "np.ndarray"]]:

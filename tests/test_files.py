@@ -1,12 +1,13 @@
 """Files hold the old content or the new, never a part."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.files import read_arrays, shipped, write_arrays, write_beside, write_folder
+from lowrank_kit.files import read_arrays, shipped, write_arrays, write_beside, write_folder, write_rows
 
 
 def test_a_failed_write_leaves_the_old_file_whole_and_no_part(tmp_path):
@@ -131,3 +132,13 @@ def test_a_failed_rename_leaves_the_old_folder_whole_and_no_part(tmp_path, monke
         write_folder(path, written("new"))
     assert [*tmp_path.iterdir()] == [path]
     assert names(path) == {"a": "old"}
+
+
+@pytest.mark.parametrize("facts", [{}, {"made": "today", "more": {"a": [1, 2]}}])
+@pytest.mark.parametrize("rows", [[], [{"a": 1}, {"a": None, "b": "text"}]])
+def test_rows_stand_on_lines_of_their_own(tmp_path, facts, rows):
+    path = tmp_path / "new" / "rows.json"
+    write_rows(path, facts, rows)
+    text = path.read_text(encoding="utf-8")
+    assert json.loads(text) == facts | {"rows": rows}
+    assert all(json.dumps(row) in (line.strip().rstrip(",") for line in text.splitlines()) for row in rows)

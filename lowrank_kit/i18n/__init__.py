@@ -24,7 +24,7 @@ def default_language() -> str:
 
 
 def strings(room: str, language: str) -> dict[str, str]:
-    """{key: text} of a room ("board", "doctor", "latent", "lessons" or "plots"), with {placeholders} for values."""
+    """{key: text} of a room (such as "board", "doctor" or "plots"), with {placeholders} for values."""
     check_name(language, LANGUAGES, name="language")
     return _read(language)[room]
 

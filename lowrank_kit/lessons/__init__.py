@@ -2,7 +2,8 @@
 
 from lowrank_kit.lessons.break_even import check_break_even
 from lowrank_kit.lessons.capacity import check_capacity
+from lowrank_kit.lessons.counting import LENET5, LENET5_TABLE, check_count
 from lowrank_kit.lessons.guess import compare_guess
 from lowrank_kit.lessons.verdict import Verdict
 
-__all__ = ["Verdict", "check_break_even", "check_capacity", "compare_guess"]
+__all__ = ["LENET5", "LENET5_TABLE", "Verdict", "check_break_even", "check_capacity", "check_count", "compare_guess"]

@@ -1,6 +1,6 @@
 """Parameters, bytes and multiply-adds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,12 +10,12 @@ from torch.nn.parameter import is_lazy
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.counter import Counter, plain_formulas
 from lowrank_kit.models.inventory import factorable_layers, inventory
-from lowrank_kit.models.replacement import replaced
+from lowrank_kit.models.replacement import replaced, within
 from lowrank_kit.models.running import evaluating, inputs_for
 from lowrank_kit.models.surgery import with_empty_blocks
 from lowrank_kit.records import LayerPlan
 
-__all__ = ["layer_macs", "layer_params", "macs", "n_params", "rank_macs", "size_bytes"]
+__all__ = ["layer_macs", "layer_params", "macs", "n_params", "pair_macs", "rank_macs", "size_bytes"]
 
 # The layers that parameters are budgeted over.
 COUNTED = (nn.Linear, nn.Conv1d, nn.Conv2d, nn.Conv3d)
@@ -26,14 +26,15 @@ def n_params(model: nn.Module) -> int:
     return sum(p.numel() for p in model.parameters())
 
 
-def layer_params(model: nn.Module) -> int:
+def layer_params(model: nn.Module, names: Collection[str] | None = None) -> int:
     """Parameters of the linear and convolution layers, biases included: what a budget is a share of.
 
-    They include layers that are left dense and the projections of attention. A computed weight counts as the matrix
-    it is, and a shared parameter once.
+    They include layers that are left dense and the projections of attention; `names` are some of them. A computed
+    weight counts as the matrix it is, and a shared parameter once.
     """
     modules = dict(model.named_modules())
-    layers = (site.layer or modules.get(site.name) for site in inventory(model).values())
+    sites = inventory(model).values()
+    layers = (site.layer or modules.get(site.name) for site in sites if names is None or site.name in names)
     counted = (parameter for layer in layers if isinstance(layer, COUNTED) for parameter in layer.parameters())
     return sum({id(p): p.numel() for p in counted if not is_lazy(p)}.values())
 
@@ -72,6 +73,27 @@ def rank_macs(model: nn.Module, x: np.ndarray, plans: dict[str, LayerPlan]) -> d
     ones = {name: LayerPlan(1, plan.method) for name, plan in plans.items()}
     users = {name: owner for name, owner in _users(model).items() if owner in ones}
     return _counted(with_empty_blocks(model, ones, shared=True), users, x)[1]
+
+
+def pair_macs(model: nn.Module, x: np.ndarray, layers: Iterable[str]) -> dict[str, tuple[int, int, int]]:
+    """{convolution: multiply-adds for one example by each unit of its output rank, its input rank, and their product}.
+
+    With p positions behind a convolution (m, n, k) and q before it, of which a stride leaves fewer, the three
+    convolutions of its Tucker form take p m, q n and p k: counted once, at ranks (1, 1).
+    """
+    ones = {name: LayerPlan((1, 1), "tucker") for name in layers}
+    users = {
+        within(name, part): within(owner, part)
+        for name, owner in _users(model).items()
+        if owner in ones
+        for part in ("expand", "reduce", "core")
+    }
+    found = _counted(with_empty_blocks(model, ones, shared=True), users, x)[1] if ones else {}
+    return {
+        name: (found[within(name, "expand")], found[within(name, "reduce")], found[within(name, "core")])
+        for name in ones
+        if within(name, "core") in found
+    }
 
 
 def _opened(model: nn.Module) -> nn.Module:

@@ -22,13 +22,14 @@ HELD_BYTES = 2**29
 
 
 def scores_by_rank(
-    factorisation: Factorisation, layer: str, ranks: Iterable[int], x: np.ndarray, *, method: str = "svd"
+    factorisation: Factorisation, layer: str, ranks: Iterable[Any], x: np.ndarray, *, method: str = "svd"
 ) -> Iterator[np.ndarray | None]:
     """Class scores (n, classes) of inputs x (n, ...) with one layer at each of the ranks, in the order given.
 
-    Two factors compute what their product does: it takes the weight's place in a copy of the network that shares
-    everything else. In a Sequential what lies before the layer is run once for all ranks, unless that would take more
-    than half a gigabyte to hold. Between batches None is given, so that other work can go first.
+    For the method "tucker" these are pairs, outputs first. Factors compute what their product does: it takes the
+    weight's place in a copy of the network that shares everything else. In a Sequential what lies before the layer is
+    run once for all ranks, unless that would take more than half a gigabyte to hold. Between batches None is given, so
+    that other work can go first.
     """
     own = copy.deepcopy(factorisation.layers[layer])
     twins = [site.name for site in factorisation.sites.values() if site.twin_of == layer]
@@ -43,15 +44,23 @@ def scores_by_rank(
         with evaluating(model):
             held.append(_run(before, inputs_for(model, part)))
         yield None
-    for cut in _truncated(factorisation.factors(layer, method), ranks):
+    for weight in _weights(factorisation, layer, ranks, method):
         with torch.no_grad():
-            own.weight.copy_(as_weight(cut, own, method))
+            own.weight.copy_(weight)
         scores = []
         for values in held:
             with evaluating(model):
                 scores.append(class_scores(_run(behind, _copied(values))))
             yield None
         yield np.concatenate(scores)
+
+
+def _weights(factorisation: Factorisation, layer: str, ranks: Iterable[Any], method: str) -> Iterator[torch.Tensor]:
+    """The weight that a block of each of the ranks stands for."""
+    if method == "tucker":
+        return (torch.from_numpy(factorisation.refined(layer, pair).dense()) for pair in ranks)
+    own = factorisation.layers[layer]
+    return (as_weight(cut, own, method) for cut in _truncated(factorisation.factors(layer, method), ranks))
 
 
 def _truncated(parts: Sequence[Factors], ranks: Iterable[int]) -> Iterator[np.ndarray]:

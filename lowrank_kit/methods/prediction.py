@@ -1,7 +1,8 @@
 """The tables behind a rank board: first from spectra alone, then measured layer by layer, then put to the test."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,12 +13,24 @@ from lowrank_kit.measurement.sensitivity import scores_by_rank
 from lowrank_kit.models.inventory import head_of
 from lowrank_kit.models.low_rank import groups_of, matrix_shape
 from lowrank_kit.models.surgery import Factorisation
-from lowrank_kit.records import Data, Examples, LayerPlan, LayerTable, Measurement, RankTables, break_even_rank
+from lowrank_kit.records import (
+    Data,
+    Examples,
+    LayerPlan,
+    LayerTable,
+    Measurement,
+    NetworkTables,
+    Rank,
+    RankTables,
+    break_even_rank,
+)
 
-__all__ = ["measure_drops", "random_ranks", "tabulate", "try_plans"]
+__all__ = ["accuracy", "curve_examples", "measure_drops", "random_ranks", "tabulate", "try_plans"]
 
 # Enough to see a point of accuracy; a layer's curve costs one pass over them at every rank.
 CURVE_EXAMPLES = 500
+
+Tables = TypeVar("Tables", bound=NetworkTables)
 
 
 def tabulate(factorisation: Factorisation, data: Data, dense: Measurement, *, name: str = "") -> RankTables:
@@ -70,37 +83,16 @@ def measure_drops(
     `points` ranks a layer, spaced evenly in their logarithm, or all ranks that save; between them the drop is
     interpolated. A layer's curve replaces its estimate when it is whole; the steps are short, a batch each.
     """
-    examples = _curve_examples(data.validation)
-    dense = _accuracy(logits(factorisation.model, examples.x), examples)
+    examples = curve_examples(data.validation)
+    dense = accuracy(logits(factorisation.model, examples.x), examples)
     for index, table in enumerate(tables.layers):
         ranks, drops = _grid(table.break_even_rank, points), []
         for scores in scores_by_rank(factorisation, table.name, ranks, examples.x):
             if scores is not None:
-                drops.append(dense - _accuracy(scores, examples))
+                drops.append(dense - accuracy(scores, examples))
             yield tables
         better = _with_curve(table, ranks, drops)
         tables = replace(tables, layers=(*tables.layers[:index], better, *tables.layers[index + 1 :]))
-        yield tables
-
-
-def try_plans(
-    tables: RankTables, factorisation: Factorisation, data: Data, *, n: int = 50, seed: int = 0
-) -> Iterator[RankTables]:
-    """Tables that know more and more predictions' errors: random plans, predicted and then measured on test examples.
-
-    The steps are short, a batch each.
-    """
-    tables = replace(tables, predicted=np.empty(0), observed=np.empty(0))
-    for ranks in random_ranks(tables, n, seed=seed):
-        model, parts = factorisation.compress(tables.plan(ranks)), []
-        for scores in logits_by_batch(model, data.test.x):
-            parts.append(scores)
-            yield tables
-        tables = replace(
-            tables,
-            predicted=np.append(tables.predicted, tables.predict(ranks)),
-            observed=np.append(tables.observed, _accuracy(np.concatenate(parts), data.test)),
-        )
         yield tables
 
 
@@ -120,6 +112,33 @@ def random_ranks(tables: RankTables, n: int, *, seed: int = 0) -> Iterable[dict[
         yield ranks
 
 
+def try_plans(
+    tables: Tables,
+    factorisation: Factorisation,
+    data: Data,
+    *,
+    n: int = 50,
+    seed: int = 0,
+    draw: Callable[..., Iterable[Mapping[str, Rank]]] = random_ranks,
+) -> Iterator[Tables]:
+    """Tables that know more and more predictions' errors: random plans, predicted and then measured on test examples.
+
+    `draw` makes the plans, as :func:`random_ranks` does. The steps are short, a batch each.
+    """
+    tables = replace(tables, predicted=np.empty(0), observed=np.empty(0))
+    for ranks in draw(tables, n, seed=seed):
+        model, parts = factorisation.compress(tables.plan(ranks)), []
+        for scores in logits_by_batch(model, data.test.x):
+            parts.append(scores)
+            yield tables
+        tables = replace(
+            tables,
+            predicted=np.append(tables.predicted, tables.predict(ranks)),
+            observed=np.append(tables.observed, accuracy(np.concatenate(parts), data.test)),
+        )
+        yield tables
+
+
 def _with_curve(table: LayerTable, ranks: np.ndarray, drops: list[float]) -> LayerTable:
     measured = np.isin(np.arange(1, table.full_rank + 1), ranks)
     # Full rank loses nothing: it is the far end of every interpolation.
@@ -127,11 +146,13 @@ def _with_curve(table: LayerTable, ranks: np.ndarray, drops: list[float]) -> Lay
     return replace(table, drop=drop, measured=measured)
 
 
-def _curve_examples(validation: Examples) -> Examples:
+def curve_examples(validation: Examples) -> Examples:
+    """Enough of the validation examples to measure a layer's curve on."""
     return validation if len(validation) <= CURVE_EXAMPLES else validation.stratified(CURVE_EXAMPLES)[0]
 
 
-def _accuracy(scores: np.ndarray, examples: Examples) -> float:
+def accuracy(scores: np.ndarray, examples: Examples) -> float:
+    """The fraction that class scores (n, classes) get right."""
     return float((scores.argmax(axis=1) == examples.y).mean())
 
 

@@ -6,14 +6,18 @@ import numpy as np
 
 from lowrank_kit.checks import check_finite
 from lowrank_kit.maths.matrix import factors, singular_values, stacked_factors, weighted_factors
+from lowrank_kit.maths.tensor import hosvd
 from lowrank_kit.models.layers import Factorable
 from lowrank_kit.models.low_rank import as_matrices, matrix_shape
-from lowrank_kit.records import Factors, Spectrum
+from lowrank_kit.models.tucker import as_tensor
+from lowrank_kit.records import Factors, Spectrum, TuckerFactors
 
-__all__ = ["Decomposition", "decompose", "decompose_aware", "spectrum"]
+__all__ = ["Decomposition", "TuckerDecomposition", "decompose", "decompose_aware", "decompose_modes", "spectrum"]
 
 # The full factors of a layer, one for each group, and its spectrum.
 Decomposition = tuple[tuple[Factors, ...], Spectrum]
+# The full HOSVD of a convolution over outputs and inputs, and the spectra of these two modes.
+TuckerDecomposition = tuple[TuckerFactors, tuple[Spectrum, Spectrum]]
 
 
 def spectrum(name: str, layer: Factorable, method: str = "svd") -> Spectrum:
@@ -46,6 +50,17 @@ def decompose_aware(name: str, layer: Factorable, moments: np.ndarray) -> Decomp
     found = [weighted_factors(*pair) for pair in zip(matrices, moments, strict=True)]
     parts, values = [part for part, _ in found], [weights for _, weights in found]
     return _in_precision(parts, matrices.dtype), _together(values, name, layer, "aware")
+
+
+def decompose_modes(name: str, layer: Factorable) -> TuckerDecomposition:
+    """By "tucker", every pair of ranks being a slice. Raises InputError on NaN or infinite weights."""
+    tensor = as_tensor(layer)
+    check_finite(tensor, name=f"{name}.weight")
+    full, values = hosvd(tensor, 2)
+    outputs, inputs = (
+        Spectrum(part, (size, tensor.size // size), name) for part, size in zip(values, tensor.shape, strict=False)
+    )
+    return full, (outputs, inputs)
 
 
 def _together(values: Sequence[np.ndarray], name: str, layer: Factorable, method: str) -> Spectrum:

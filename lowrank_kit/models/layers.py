@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
@@ -19,6 +20,8 @@ __all__ = [
     "Factorable",
     "RowsLinear",
     "channels_last",
+    "convolution_on",
+    "has_last_strides",
     "is_channels_last",
     "is_computed",
     "is_recomputed",
@@ -102,6 +105,17 @@ def is_channels_last(layer: nn.Module) -> bool:
     return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
 
 
+def has_last_strides(tensor: torch.Tensor) -> bool:
+    """Whether a tensor's strides are those of channels last, also where its sizes leave both layouts open.
+
+    PyTorch chooses kernels by strides, whose last bits differ.
+    """
+    if tensor.ndim != 4:
+        return False
+    last = torch.empty(tensor.shape, device="meta", memory_format=torch.channels_last).stride()
+    return tensor.stride() == last != torch.empty(tensor.shape, device="meta").stride()
+
+
 def with_hooks_of(source: nn.Module, target: Module) -> Module:
     """The target with the forward hooks of the source, except those that compute its weight."""
     for name in HOOKS:
@@ -115,10 +129,21 @@ def linear_on(weight: torch.Tensor, bias: torch.Tensor | None, source: nn.Module
     return _on(weight, bias, source, kind(weight.shape[1], weight.shape[0], bias=False, device="meta"))
 
 
-def _convolution_on(weight: torch.Tensor, bias: torch.Tensor | None, source: Any, kind: Any) -> Convolution:
-    walk = {name: getattr(source, name) for name in WALK}
-    empty = kind(source.in_channels, source.out_channels, groups=source.groups, bias=False, device="meta", **walk)
-    return _on(weight, bias, source, empty)
+def convolution_on(
+    weight: torch.Tensor,
+    bias: torch.Tensor | None,
+    source: nn.Module,
+    walk: Mapping[str, Any],
+    *,
+    groups: int = 1,
+    kind: Any = nn.Conv2d,
+) -> Any:
+    """A convolution on given tensors (outputs, inputs / groups, *kernel) and (outputs,), without a copy.
+
+    `walk` is how it goes over its input; it stands in the mode of `source`.
+    """
+    sizes = weight.shape[1] * groups, weight.shape[0]
+    return _on(weight, bias, source, kind(*sizes, groups=groups, bias=False, device="meta", **walk))
 
 
 def _on(weight: torch.Tensor, bias: torch.Tensor | None, source: nn.Module, layer: Any) -> Any:
@@ -178,8 +203,10 @@ def _weight(module: nn.Module) -> Any:
 def _folded(module: nn.Module) -> Factorable:
     """A plain layer on the weight that a computed one has in eval mode."""
     source, kind = _eval_copy(module), plain_type(module)
-    build = linear_on if issubclass(kind, nn.Linear) else _convolution_on
-    layer: Factorable = build(source.weight, source.bias, module, kind)
+    if issubclass(kind, nn.Linear):
+        return linear_on(source.weight, source.bias, module, kind)
+    walk = {name: getattr(source, name) for name in WALK}
+    layer: Factorable = convolution_on(source.weight, source.bias, module, walk, groups=source.groups, kind=kind)
     return layer
 
 

@@ -1,6 +1,6 @@
 """A layer as matrices, one for each group, and a layer of low rank in its place.
 
-Three methods, each with one rank:
+Three methods, each with one rank (a fourth has two: :mod:`lowrank_kit.models.tucker`):
 
 svd      the best approximation of the weight, outputs x inputs; a convolution becomes k x k at its own stride and
          then 1 x 1, so that behind a stride the second one has few positions to work on
@@ -11,7 +11,7 @@ aware    the shape of svd, with directions ordered by how much of the layer's ou
 import math
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,11 +34,16 @@ __all__ = [
     "as_weight",
     "filled",
     "groups_of",
+    "has_modes",
     "low_rank",
     "matrix_shape",
     "methods_for",
+    "on_the_side",
     "suited",
+    "without_values",
 ]
+
+Block = TypeVar("Block", bound="LowRank")
 
 
 class LowRank(nn.Sequential):
@@ -89,13 +94,24 @@ def groups_of(layer: Factorable) -> int:
 
 def methods_for(layer: Factorable) -> tuple[str, ...]:
     """The methods that a layer can be factorised by."""
-    return ("svd", "aware", "spatial") if isinstance(layer, nn.Conv2d) else ("svd", "aware")
+    more = ("spatial",) if isinstance(layer, nn.Conv2d) else ()
+    return ("svd", "aware", *more, *(("tucker",) if has_modes(layer) else ()))
 
 
 def suited(layer: Factorable, method: str) -> str:
-    """The method, or "svd" where it has nothing to work on: a kernel with one side has no two to take apart."""
+    """The method, or "svd" where it has nothing to work on.
+
+    A kernel with one side has no two to take apart, and without a kernel or with groups there are no modes besides
+    those of a matrix.
+    """
     sides = layer.kernel_size if isinstance(layer, nn.Conv2d) else ()
-    return "svd" if method == "spatial" and sum(side > 1 for side in sides) < 2 else method
+    fits = {"spatial": sum(side > 1 for side in sides) > 1, "tucker": has_modes(layer)}
+    return method if fits.get(method, True) else "svd"
+
+
+def has_modes(layer: Factorable) -> bool:
+    """Whether the weight is a tensor at heart: a convolution without groups, with a kernel larger than one."""
+    return not isinstance(layer, nn.Linear) and layer.groups == 1 and math.prod(layer.kernel_size) > 1
 
 
 def matrix_shape(layer: Factorable, method: str = "svd") -> tuple[int, int]:
@@ -128,17 +144,26 @@ def as_weight(matrices: np.ndarray, layer: Factorable, method: str = "svd") -> t
 
 def low_rank(layer: Factorable, method: str, rank: int) -> LowRank:
     """The block of this rank in the layer's dtype, device, layout and mode, with the layer's hooks and zero factors."""
-    # Made without values: initial ones would be overwritten, and would draw from the caller's random numbers.
-    block = LowRank(*(_spatial_pair if method == "spatial" else _pair)(layer, rank))
+    return on_the_side(layer, LowRank(*(_spatial_pair if method == "spatial" else _pair)(layer, rank)))
+
+
+def on_the_side(layer: Factorable, block: Block) -> Block:
+    """A block made `without_values`, now with zero factors, the layer's bias, and all that goes along with a layer."""
     block.to_empty(device=layer.weight.device)
     with torch.no_grad():
-        for factor in (block.reduce, block.expand):
+        factor: Any
+        for factor in block:
             factor.weight.zero_().requires_grad_(layer.weight.requires_grad)
         if layer.bias is not None:
             block.expand.bias.copy_(layer.bias).requires_grad_(layer.bias.requires_grad)
     if is_channels_last(layer):
         channels_last(block)
     return with_hooks_of(layer, block).train(layer.training)
+
+
+def without_values(layer: Factorable) -> dict[str, Any]:
+    """Where a block is made: initial values would be overwritten, and would draw from the caller's random numbers."""
+    return {"device": "meta", "dtype": layer.weight.dtype}
 
 
 def filled(block: LowRank, factors: Sequence[Factors]) -> LowRank:
@@ -159,7 +184,7 @@ def filled(block: LowRank, factors: Sequence[Factors]) -> LowRank:
 
 
 def _pair(layer: Any, rank: int) -> tuple[nn.Module, nn.Module]:
-    place, bias = _without_values(layer), layer.bias is not None
+    place, bias = without_values(layer), layer.bias is not None
     if isinstance(layer, nn.Linear):
         expand = RowsLinear if isinstance(layer, RowsLinear) else nn.Linear
         first = nn.Linear(layer.in_features, rank, bias=False, **place)
@@ -176,7 +201,7 @@ def _spatial_pair(layer: Any, rank: int) -> tuple[nn.Conv2d, nn.Conv2d]:
     """Each of the two goes over one axis as the layer does, and leaves the other alone."""
     middle, shared = (
         rank * layer.groups,
-        {"groups": layer.groups, "padding_mode": layer.padding_mode, **_without_values(layer)},
+        {"groups": layer.groups, "padding_mode": layer.padding_mode, **without_values(layer)},
     )
     down, across = _along(layer, 0), _along(layer, 1)
     return (
@@ -194,7 +219,3 @@ def _on_axis(value: Any, axis: int, other: int) -> Any:
     if isinstance(value, str):  # padding "same" or "valid" suits a kernel of 1 too
         return value
     return (value[0], other) if axis == 0 else (other, value[1])
-
-
-def _without_values(layer: Factorable) -> dict[str, Any]:
-    return {"device": "meta", "dtype": layer.weight.dtype}

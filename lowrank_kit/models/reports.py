@@ -1,8 +1,10 @@
 """What becomes of one matrix of a network under a plan, in words and numbers."""
 
+from lowrank_kit.models.blocks import n_factors, saves
 from lowrank_kit.models.inventory import Site
-from lowrank_kit.models.low_rank import groups_of, matrix_shape
-from lowrank_kit.records import LayerPlan, LayerReport, break_even_rank, factor_params
+from lowrank_kit.models.layers import Factorable
+from lowrank_kit.models.low_rank import matrix_shape
+from lowrank_kit.records import LayerPlan, LayerReport, break_even_rank
 
 __all__ = ["report"]
 
@@ -14,11 +16,17 @@ def report(site: Site, plan: LayerPlan | None, *, is_head: bool, guard: bool) ->
     if plan is None:
         reason = "classifier head, left out of the plan" if is_head else _unplanned(site)
         return LayerReport(site.name, site.kind, "dense", reason, site.n_params, site.n_params)
-    limit = break_even_rank(matrix_shape(site.layer, plan.method))
-    if guard and plan.rank > limit:
-        reason = f"rank {plan.rank} saves nothing: factors are smaller up to rank {limit}"
+    if guard and not saves(site.layer, plan):
+        reason = _no_saving(site.layer, plan)
         return LayerReport(site.name, site.kind, "dense", reason, site.n_params, site.n_params)
     return _compressed(site, plan)
+
+
+def _no_saving(layer: Factorable, plan: LayerPlan) -> str:
+    if plan.method == "tucker":
+        return f"ranks {plan.rank} save nothing: {n_factors(layer, plan):,} numbers for {layer.weight.numel():,}"
+    limit = break_even_rank(matrix_shape(layer, plan.method))
+    return f"rank {plan.rank} saves nothing: factors are smaller up to rank {limit}"
 
 
 def _unplanned(site: Site) -> str:
@@ -29,10 +37,7 @@ def _unplanned(site: Site) -> str:
 def _compressed(site: Site, plan: LayerPlan) -> LayerReport:
     layer = site.layer
     assert layer is not None
-    factors = groups_of(layer) * factor_params(plan.rank, matrix_shape(layer, plan.method))
-    after = sum(p.numel() for p in layer.parameters()) - layer.weight.numel() + factors
+    after = sum(p.numel() for p in layer.parameters()) - layer.weight.numel() + n_factors(layer, plan)
     share = f"{after / site.n_params:.0%} of its parameters remain"
     notes = [share, *([f"shares its factors with {site.twin_of}"] if site.twin_of else []), *site.notes]
-    return LayerReport(
-        site.name, site.kind, "compressed", "; ".join(notes), site.n_params, after, plan.rank, plan.method
-    )
+    return LayerReport(site.name, site.kind, "compressed", "; ".join(notes), site.n_params, after, str(plan))

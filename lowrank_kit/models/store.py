@@ -4,7 +4,6 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -14,7 +13,9 @@ from torch.nn.parameter import is_lazy
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.files import write_folder
+from lowrank_kit.models.blocks import rank_of
 from lowrank_kit.models.inventory import weights_hash
+from lowrank_kit.models.layers import has_last_strides
 from lowrank_kit.models.low_rank import LowRank
 from lowrank_kit.models.replacement import within
 from lowrank_kit.models.surgery import compress, with_empty_blocks
@@ -56,7 +57,7 @@ def save(model: nn.Module, plan: RankPlan, folder: str | Path, *, data: Data | E
     small = compress(model, plan, data=data) if weights_hash(model) == plan.weights else model
     done = replace(plan, layers=_in_factors(small, plan))
     tensors = _each_once(small)
-    layout = [name for name, tensor in tensors.items() if _is_channels_last(tensor)]
+    layout = [name for name, tensor in tensors.items() if has_last_strides(tensor)]
 
     def write(part: Path) -> None:
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
@@ -92,18 +93,14 @@ def _in_factors(model: nn.Module, plan: RankPlan) -> dict[str, LayerPlan]:
     """The layers of the plan that are in factors; those the break-even guard has left dense are not."""
     modules = dict(model.named_modules())
     cut = {name: modules[name] for name in plan.layers if isinstance(modules.get(name), LowRank)}
-    wrong = [n for n, block in cut.items() if _rank(block) != plan.layers[n].rank]
+    wrong = [n for n, block in cut.items() if rank_of(block) != plan.layers[n].rank]
     if wrong or (plan.layers and not cut and weights_hash(model) != plan.weights):
-        which = f"{wrong[0]} has rank {_rank(cut[wrong[0]])}" if wrong else "none of the plan's layers is in factors"
+        which = f"{wrong[0]} has rank {rank_of(cut[wrong[0]])}" if wrong else "none of the plan's layers is in factors"
         raise InputError(
             "`model` must be the network that the plan was made for, or what `compress` made of it with this plan; "
             f"here {which}."
         )
     return {name: plan.layers[name] for name in cut}
-
-
-def _rank(block: Any) -> int:
-    return int(block.reduce.weight.shape[0] // getattr(block.reduce, "groups", 1))
 
 
 def _each_once(model: nn.Module) -> dict[str, torch.Tensor]:
@@ -126,10 +123,6 @@ def _unfit(tensor: object) -> str:
     if type(tensor) not in (torch.Tensor, nn.Parameter):
         return f"a {type(tensor).__name__}"
     return "quantised" if tensor.is_quantized else "sparse" if tensor.layout is not torch.strided else ""
-
-
-def _is_channels_last(tensor: torch.Tensor) -> bool:
-    return tensor.ndim == 4 and tensor.is_contiguous(memory_format=torch.channels_last) and not tensor.is_contiguous()
 
 
 def _reshape(model: nn.Module, tensors: Mapping[str, torch.Tensor], layout: list[str]) -> None:

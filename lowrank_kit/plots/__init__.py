@@ -2,32 +2,47 @@
 
 from lowrank_kit.plots.capacity import plot_capacities, plot_recall, plot_search
 from lowrank_kit.plots.classes import plot_classes
+from lowrank_kit.plots.comparison import plot_comparison
 from lowrank_kit.plots.figure import Picture, picture
+from lowrank_kit.plots.formats import plot_formats
 from lowrank_kit.plots.functional import plot_energy_and_accuracy
-from lowrank_kit.plots.grids import plot_grid
+from lowrank_kit.plots.grids import plot_grid, plot_grids
 from lowrank_kit.plots.latent import plot_latent
+from lowrank_kit.plots.losses import plot_losses
 from lowrank_kit.plots.memory import plot_memory
 from lowrank_kit.plots.predictions import plot_predictions
 from lowrank_kit.plots.recognition import plot_recognition
 from lowrank_kit.plots.spectra import plot_spectra, plot_spectrum, plot_truncation
 from lowrank_kit.plots.theme import THEMES, Theme
+from lowrank_kit.plots.training_memory import plot_training_memory
+from lowrank_kit.plots.trajectory import plot_accuracy, plot_loss, plot_mode_spectra, plot_ranks, plot_trajectory
 
 __all__ = [
     "THEMES",
     "Picture",
     "Theme",
     "picture",
+    "plot_accuracy",
     "plot_capacities",
     "plot_classes",
+    "plot_comparison",
     "plot_energy_and_accuracy",
+    "plot_formats",
     "plot_grid",
+    "plot_grids",
     "plot_latent",
+    "plot_loss",
+    "plot_losses",
     "plot_memory",
+    "plot_mode_spectra",
     "plot_predictions",
+    "plot_ranks",
     "plot_recall",
     "plot_recognition",
     "plot_search",
     "plot_spectra",
     "plot_spectrum",
+    "plot_training_memory",
+    "plot_trajectory",
     "plot_truncation",
 ]

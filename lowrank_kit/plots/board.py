@@ -11,7 +11,10 @@ from lowrank_kit.i18n import strings
 from lowrank_kit.plots.figure import Picture, picture
 from lowrank_kit.records import LayerTable, Measurement, RankTables
 
-__all__ = ["plot_board"]
+__all__ = ["WIDTH", "numbers", "plot_board"]
+
+# Inches that the line of numbers takes.
+WIDTH = 9.6
 
 
 def plot_board(
@@ -26,7 +29,7 @@ def plot_board(
     """One panel a layer with its singular values, kept and cut, under the numbers of the whole network."""
     columns = min(len(tables.layers), 5)
     rows = -(-len(tables.layers) // columns)
-    figure = picture(max(2.1 * columns, 6.4), 2.2 * rows + 1.0, language=language, theme=theme)
+    figure = picture(max(2.1 * columns, WIDTH), 2.2 * rows + 1.0, language=language, theme=theme)
     figure.description = f"{tables.name}: {', '.join(f'{name} {rank}' for name, rank in ranks.items())}"
     with figure.styled():
         axes = figure.subplots(rows, columns, squeeze=False).ravel()
@@ -34,8 +37,8 @@ def plot_board(
             _layer(ax, figure, table, ranks[table.name])
         for ax in axes[len(tables.layers) :]:
             ax.set_axis_off()
-        numbers = _numbers(measured, dense, strings("board", figure.language))
-        figure.suptitle(f"{tables.name}\n{numbers}", x=0.01, ha="left", fontsize=10)
+        told = numbers(measured, dense, strings("board", figure.language))
+        figure.suptitle(f"{tables.name}\n{told}", x=0.01, ha="left", fontsize=10)
     return figure
 
 
@@ -55,7 +58,8 @@ def _layer(ax: Axes, figure: Picture, table: LayerTable, rank: int) -> None:
     ax.set_title(f"{table.name}  {state}")
 
 
-def _numbers(measured: Measurement, dense: Measurement, text: Mapping[str, str]) -> str:
+def numbers(measured: Measurement, dense: Measurement, text: Mapping[str, str]) -> str:
+    """The whole network in one line: what remains of it, how well it does, and by how much that changed."""
     change, (low, high) = measured.change(dense), measured.interval
     interval = text["interval"].format(low=f"{low:.1%}", high=f"{high:.1%}", n=f"{measured.n_examples:,}")
     points = (f"{100 * part:+.1f}" for part in (change.value, change.low, change.high))

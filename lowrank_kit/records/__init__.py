@@ -1,14 +1,20 @@
 """What do we know? The values everything flows through: frozen, without torch, files or clocks."""
 
 from lowrank_kit.records.examples import Data, Examples
+from lowrank_kit.records.formats import FormatFit
 from lowrank_kit.records.grids import Grid, JointSearch, RankCurve, SearchStep
 from lowrank_kit.records.latent import LatentLayer, LatentTables
-from lowrank_kit.records.measurements import Change, Measurement, Timing
-from lowrank_kit.records.plans import METHODS, LayerPlan, RankPlan
+from lowrank_kit.records.losses import LossCurve
+from lowrank_kit.records.measurements import Change, Measurement, Timing, TrainingMemory
+from lowrank_kit.records.plans import METHODS, LayerPlan, Rank, RankPlan
+from lowrank_kit.records.prices import Price, params_price
 from lowrank_kit.records.recognition import Recognition
 from lowrank_kit.records.spectra import Factors, Spectrum, break_even_rank, factor_params
 from lowrank_kit.records.surveys import LayerReport, Survey
-from lowrank_kit.records.tables import LayerTable, RankTables
+from lowrank_kit.records.tables import LayerTable, NetworkTables, RankTables
+from lowrank_kit.records.tensors import TuckerFactors, tucker_params, tucker_saves
+from lowrank_kit.records.trajectories import Trajectory
+from lowrank_kit.records.tucker_tables import TuckerLayer, TuckerTables
 from lowrank_kit.records.views import LatentView
 
 __all__ = [
@@ -17,6 +23,7 @@ __all__ = [
     "Data",
     "Examples",
     "Factors",
+    "FormatFit",
     "Grid",
     "JointSearch",
     "LatentLayer",
@@ -25,7 +32,11 @@ __all__ = [
     "LayerPlan",
     "LayerReport",
     "LayerTable",
+    "LossCurve",
     "Measurement",
+    "NetworkTables",
+    "Price",
+    "Rank",
     "RankCurve",
     "RankPlan",
     "RankTables",
@@ -34,6 +45,14 @@ __all__ = [
     "Spectrum",
     "Survey",
     "Timing",
+    "TrainingMemory",
+    "Trajectory",
+    "TuckerFactors",
+    "TuckerLayer",
+    "TuckerTables",
     "break_even_rank",
     "factor_params",
+    "params_price",
+    "tucker_params",
+    "tucker_saves",
 ]

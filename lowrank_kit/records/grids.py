@@ -11,8 +11,8 @@ from lowrank_kit.records.measurements import Change
 
 __all__ = ["Grid", "JointSearch", "RankCurve", "SearchStep"]
 
-Measure = Literal["accuracy", "change", "advantage"]
-Axis = Literal["layer", "class", "fraction", "cut"]
+Measure = Literal["accuracy", "change", "advantage", "learned", "kept"]
+Axis = Literal["layer", "class", "fraction", "cut", "tolerance", "rate"]
 # Fractions of examples are compared up to rounding.
 ROUNDING = 1e-9
 
@@ -23,9 +23,10 @@ class Grid:
 
     Parameters
     ----------
-    measure : what the values are: "accuracy", its "change" against the whole network, or the "advantage" of one
-        method over another, all as fractions
-    row_axis, column_axis : what rows and columns are, "layer", "class", "fraction" of the full rank or "cut"
+    measure : what the values are, as fractions: "accuracy", its "change" against the whole network, the "advantage"
+        of one method over another, the accuracy "learned" in a training, or the added directions "kept" in it
+    row_axis, column_axis : what rows and columns are, "layer", "class", "fraction" of the full rank, "cut",
+        "tolerance" or learning "rate"
     trials : how many examples a cell speaks of
     notes : (R, C) a short text for every cell, such as its rank
     """

@@ -10,7 +10,7 @@ import numpy as np
 from lowrank_kit.checks import InputError
 from lowrank_kit.records.plans import RankPlan
 
-__all__ = ["Change", "Measurement", "Timing"]
+__all__ = ["Change", "Measurement", "Timing", "TrainingMemory", "wilson"]
 
 # Two-sided 95 %.
 Z = NormalDist().inv_cdf(0.975)
@@ -56,6 +56,32 @@ class Timing:
                 f"got {self.conditions} and {against.conditions}."
             )
         return against.median_s / self.median_s
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes that a network holds while it is trained on a batch; in use, only the weights."""
+
+    weights: int
+    gradients: int
+    moments: int
+    activations: int
+
+    @property
+    def total(self) -> int:
+        return self.weights + self.gradients + self.moments + self.activations
+
+    def __str__(self) -> str:
+        parts = (f"{name} {getattr(self, name) / 2**20:.1f}" for name in self.__dataclass_fields__)
+        return f"{self.total / 2**20:.1f} MiB ({', '.join(parts)})"
+
+
+def wilson(p: float, n: int) -> tuple[float, float]:
+    """The 95 % interval of a fraction of n examples (Wilson 1927)."""
+    # In full, because scipy.stats would take half a second and 45 MB of every kernel for these three lines.
+    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half_width = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    return max(centre - half_width, 0.0), min(centre + half_width, 1.0)
 
 
 @dataclass(frozen=True)
@@ -114,12 +140,8 @@ class Measurement:
 
     @cached_property
     def interval(self) -> tuple[float, float]:
-        """The 95 % interval of the accuracy (Wilson 1927)."""
-        # In full, because scipy.stats would take half a second and 45 MB of every kernel for these three lines.
-        n, p = self.n_examples, self.accuracy
-        centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
-        half_width = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
-        return max(centre - half_width, 0.0), min(centre + half_width, 1.0)
+        """The 95 % interval of the accuracy."""
+        return wilson(self.accuracy, self.n_examples)
 
     @property
     def latency_s(self) -> np.ndarray | None:

@@ -1,30 +1,50 @@
 """A plan stands between intent and action: a slider makes one, compress consumes one, a measurement remembers one."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral, Real
 
 from lowrank_kit.checks import InputError, check_name
 
-__all__ = ["METHODS", "LayerPlan", "RankPlan"]
+__all__ = ["METHODS", "LayerPlan", "Rank", "RankPlan"]
 
 FORMAT = "lowrank-kit rank plan 1"
-METHODS = ("svd", "spatial", "aware")
+METHODS = ("svd", "spatial", "aware", "tucker")
+# One number, or for the method "tucker" one for the outputs and one for the inputs.
+Rank = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
 class LayerPlan:
-    """How one layer is factorised: the method (:mod:`lowrank_kit.models.low_rank`) and its one rank."""
+    """How one layer is factorised: the method and its rank, which for "tucker" is a pair, outputs first."""
 
-    rank: int
+    rank: Rank
     method: str = "svd"
 
     def __post_init__(self) -> None:
         check_name(self.method, METHODS, name="method")
-        if isinstance(self.rank, bool) or not isinstance(self.rank, Integral) or self.rank < 1:
-            raise InputError(f"`rank` must be a whole number of at least 1; got {self.rank!r}.")
-        object.__setattr__(self, "rank", int(self.rank))
+        object.__setattr__(self, "rank", _pair(self.rank) if self.method == "tucker" else _whole(self.rank))
+
+    @property
+    def ranks(self) -> tuple[int, ...]:
+        """The rank or ranks, one behind the other."""
+        return self.rank if isinstance(self.rank, tuple) else (self.rank,)
+
+    def __str__(self) -> str:
+        return f"{self.method} {' x '.join(map(str, self.ranks))}"
+
+
+def _whole(rank: object) -> int:
+    if isinstance(rank, bool) or not isinstance(rank, Integral) or rank < 1:
+        raise InputError(f"`rank` must be a whole number of at least 1; got {rank!r}.")
+    return int(rank)
+
+
+def _pair(ranks: object) -> tuple[int, int]:
+    if not isinstance(ranks, Sequence) or len(ranks) != 2:
+        raise InputError(f"`rank` must be a pair for the method 'tucker', (outputs, inputs); got {ranks!r}.")
+    return _whole(ranks[0]), _whole(ranks[1])
 
 
 @dataclass(frozen=True)
@@ -32,7 +52,8 @@ class RankPlan:
     """Layer name -> how it is factorised; layers without an entry stay dense.
 
     `weights` is the hash of the weights the plan was made for; `budget` is the fraction kept of the conv and
-    linear layers' parameters or multiply-adds, as `cost` says, or None where ranks were set by hand.
+    linear layers' parameters or multiply-adds, or of those that were planned alone, as `cost` says, or None where no
+    budget set the ranks.
     """
 
     layers: Mapping[str, LayerPlan]
@@ -49,7 +70,7 @@ class RankPlan:
         object.__setattr__(self, "budget", None if self.budget is None else float(self.budget))
 
     @property
-    def ranks(self) -> dict[str, int]:
+    def ranks(self) -> dict[str, Rank]:
         return {name: layer.rank for name, layer in self.layers.items()}
 
     def to_json(self) -> str:

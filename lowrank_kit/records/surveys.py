@@ -11,7 +11,7 @@ Verdict = Literal["compressed", "dense", "refused"]
 
 @dataclass(frozen=True)
 class LayerReport:
-    """One layer: method and rank if compressed, the reason if not; `n_params` as they are before and after."""
+    """One layer: method and rank (`how`) if compressed, the reason if not; `n_params` as they are before and after."""
 
     layer: str
     kind: str
@@ -19,8 +19,7 @@ class LayerReport:
     reason: str
     n_params_before: int
     n_params: int
-    rank: int | None = None
-    method: str = ""
+    how: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,5 +51,4 @@ class Survey:
         size = f"{report.n_params_before:,}"
         if report.verdict == "compressed":
             size += f" -> {report.n_params:,}"
-        how = f"{report.method} {report.rank}" if report.rank else ""
-        return report.layer, report.kind, report.verdict, how, size, report.reason
+        return report.layer, report.kind, report.verdict, report.how, size, report.reason

@@ -2,14 +2,15 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from lowrank_kit.records.plans import LayerPlan, RankPlan
+from lowrank_kit.records.prices import Price, params_price
 from lowrank_kit.records.spectra import Spectrum, break_even_rank, factor_params
 
-__all__ = ["LayerTable", "RankTables"]
+__all__ = ["LayerTable", "NetworkTables", "RankTables"]
 
 # A prediction's error is read off the random plans whose predictions lie nearest to it.
 NEIGHBOURS = 15
@@ -38,10 +39,20 @@ class LayerTable:
     measured: np.ndarray
     groups: int = 1
     is_head: bool = False
+    method: ClassVar[str] = "svd"
 
     @property
     def spectrum(self) -> Spectrum:
         return Spectrum(self.values, self.shape, self.name, self.groups)
+
+    @property
+    def modes(self) -> Spectrum:
+        """What rules choose its rank by."""
+        return self.spectrum
+
+    def price(self, cost: str) -> Price:
+        """What it costs in "params" or in "macs"."""
+        return params_price([self.spectrum]) if cost == "params" else Price(self.macs, self.rank_macs)
 
     @property
     def full_rank(self) -> int:
@@ -69,19 +80,20 @@ class LayerTable:
 
 
 @dataclass(frozen=True, eq=False)
-class RankTables:
-    """A network's layers at every rank and the whole network when dense.
+class NetworkTables:
+    """A network's layers at all their ranks and the whole network when dense.
 
-    `weights` and `data` are the hashes of what the tables were made from. `layer_params` counts the convolution and
-    linear layers, biases included. `accuracy` is the dense network's on the `n_examples` reported ones. `predicted`
-    and `observed` (t,) are the predictions for random plans and what was then measured; empty until they have been
-    tried. `recorded` says when and where stored tables were measured; empty for tables made here and now.
+    `weights` and `data` are the hashes of what the tables were made from. `layer_params` counts the layers that a
+    budget is a share of, biases included: the convolution and linear layers. `accuracy` is the dense network's on the
+    `n_examples` reported ones. `predicted` and `observed` (t,) are the predictions for random plans and what was then
+    measured; empty until they have been tried. `recorded` says when and where stored tables were measured; empty for
+    tables made here and now.
     """
 
     name: str
     weights: str
     data: str
-    layers: tuple[LayerTable, ...]
+    layers: tuple[Any, ...]
     n_params: int
     layer_params: int
     macs: int
@@ -91,20 +103,22 @@ class RankTables:
     recorded: str = ""
     predicted: np.ndarray = field(default_factory=lambda: np.empty(0))
     observed: np.ndarray = field(default_factory=lambda: np.empty(0))
+    # The arrays that become better known while a board is open.
+    growing: ClassVar[tuple[str, ...]] = ("predicted", "observed")
 
-    @property
-    def spectra(self) -> dict[str, Spectrum]:
-        return {layer.name: layer.spectrum for layer in self.layers}
+    def total(self, cost: str) -> int:
+        """What a budget in "params" or "macs" is a share of."""
+        return self.layer_params if cost == "params" else self.macs
 
-    def n_params_at(self, ranks: Mapping[str, int]) -> int:
+    def n_params_at(self, ranks: Mapping[str, Any]) -> int:
         """Parameters of the whole network with these ranks."""
         return self.n_params - sum(layer.params_saved_at(ranks[layer.name]) for layer in self.layers)
 
-    def macs_at(self, ranks: Mapping[str, int]) -> int:
+    def macs_at(self, ranks: Mapping[str, Any]) -> int:
         """Multiply-adds of the whole network for one example with these ranks."""
         return self.macs - sum(layer.macs_saved_at(ranks[layer.name]) for layer in self.layers)
 
-    def predict(self, ranks: Mapping[str, int]) -> float:
+    def predict(self, ranks: Mapping[str, Any]) -> float:
         """Accuracy expected on the reported examples: the layers' drops, measured one at a time, added up."""
         total = self.accuracy - sum(layer.drop_at(ranks[layer.name]) for layer in self.layers)
         return float(np.clip(total, min(1 / self.n_classes, self.accuracy), 1))
@@ -120,14 +134,30 @@ class RankTables:
         return float(np.quantile(np.abs(self.predicted - self.observed)[nearest], 0.9))
 
     def plan(
-        self, ranks: Mapping[str, int], *, rule: str = "hand", budget: float | None = None, cost: str | None = None
+        self, ranks: Mapping[str, Any], *, rule: str = "hand", budget: float | None = None, cost: str | None = None
     ) -> RankPlan:
         """The plan these ranks stand for: layers at full rank are left out."""
-        layers = {t.name: LayerPlan(ranks[t.name]) for t in self.layers if ranks[t.name] < t.full_rank}
+        cut = [table for table in self.layers if ranks[table.name] != table.full_rank]
+        layers = {table.name: LayerPlan(ranks[table.name], table.method) for table in cut}
         return RankPlan(layers, self.weights, rule, budget, cost)
 
     def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         """Plain words and named arrays, for files and for the browser alike; `from_arrays` reads them back."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class RankTables(NetworkTables):
+    """Tables of layers that are matrices, each with one rank."""
+
+    layers: tuple[LayerTable, ...]
+    growing: ClassVar[tuple[str, ...]] = ("drop", "measured", "predicted", "observed")
+
+    @property
+    def spectra(self) -> dict[str, Spectrum]:
+        return {layer.name: layer.spectrum for layer in self.layers}
+
+    def to_arrays(self) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         words: dict[str, Any] = {name: getattr(self, name) for name in WHOLE}
         words["layers"] = [
             {key: getattr(t, key) for key in ("name", "macs", "rank_macs", "groups", "is_head")}

@@ -1,5 +1,6 @@
 """The browser's side of the boards: hand-written ES modules, no bundler, nothing from a network."""
 
+import re
 from functools import cache
 from pathlib import Path
 
@@ -10,18 +11,32 @@ STATIC = Path(__file__).parent / "static"
 
 # A widget's module loads as a blob and cannot import a neighbour, so its parts stand one behind the other.
 PARTS = {
-    "rank_board": ("shared", "rank_tables", "charts", "rank_board"),
+    "rank_board": ("shared", "tables", "rank_tables", "charts", "measured", "rank_board"),
+    "tucker_board": ("shared", "tables", "tucker_tables", "charts", "measured", "tucker_board"),
     "latent_board": ("shared", "latent_board"),
+    "training_player": ("shared", "training_charts", "training_player"),
 }
+
+
+# A comment that begins a line, and what indents one: a browser needs neither.
+ASIDE = re.compile(r"^\s*/\*.*?\*/\n|^[ \n]+", re.MULTILINE | re.DOTALL)
+# Spaces that part no words: around operators that no text holds, and in a style sheet.
+LOOSE = re.compile(r" (=>|===|!==|&&|\|\||\?\?|=) ")
+LOOSE_STYLE = re.compile(r"(?<=[:;,{}])[ \n]+| (?=[{}])")
 
 
 @cache
 def module(name: str) -> str:
     """One board's ES module."""
-    return "\n".join((STATIC / f"{part}.js").read_text(encoding="utf-8") for part in PARTS[name])
+    return LOOSE.sub(r"\1", "".join(_lean(STATIC / f"{part}.js") for part in PARTS[name]))
 
 
 @cache
 def style(name: str) -> str:
-    """One board's style sheet."""
-    return "\n".join((STATIC / f"{part}.css").read_text(encoding="utf-8") for part in ("shared", name))
+    """One board's style sheet: that of each of its parts which has one."""
+    paths = (STATIC / f"{part}.css" for part in PARTS[name])
+    return LOOSE_STYLE.sub("", "".join(_lean(path) for path in paths if path.exists()))
+
+
+def _lean(path: Path) -> str:
+    return ASIDE.sub("", path.read_text(encoding="utf-8"))

@@ -1,11 +1,11 @@
 """The network behind a board: what is measured when a hand lets go of a slider."""
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 from torch import nn
@@ -15,10 +15,12 @@ from lowrank_kit.measurement.latency import latency
 from lowrank_kit.measurement.measure import measure
 from lowrank_kit.measurement.quality import Stopped, predictions
 from lowrank_kit.methods.prediction import measure_drops, tabulate, try_plans
+from lowrank_kit.methods.tucker_tables import measure_tucker_drops, random_pairs, tabulate_tucker
 from lowrank_kit.models.surgery import Factorisation
-from lowrank_kit.records import Data, Measurement, RankPlan, RankTables
+from lowrank_kit.models.tucker import Tucker
+from lowrank_kit.records import Data, Measurement, NetworkTables, RankPlan, RankTables, TuckerTables
 
-__all__ = ["Bench", "Finding"]
+__all__ = ["BENCHES", "Bench", "Finding", "TuckerBench"]
 
 FIRST = 200
 POINTS = 12
@@ -29,27 +31,35 @@ Stage = Literal["first", "test", "validation", "latency"]
 
 @dataclass(frozen=True, eq=False)
 class Finding:
-    """One measured step: a `first` slice or all of the `test` examples, the `validation` ones, test with `latency`."""
+    """One measured step: a `first` slice or all of the `test` examples, the `validation` ones, test with `latency`.
+
+    `errors` are the relative errors of the weights that layers in Tucker form stand for, refined as they are.
+    """
 
     stage: Stage
     measured: Measurement
     dense: Measurement
+    errors: Mapping[str, float] = field(default_factory=dict)
 
 
 class Bench:
     """A private copy of a network with its factors, its data and the dense predictions everything is paired with.
 
-    `tables` are taken over where they belong to these weights and made from the spectra otherwise.
+    `tables` are taken over where they belong to these weights and made from the spectra otherwise; `steps` make them
+    better.
     """
 
-    def __init__(self, model: nn.Module, data: Data, tables: RankTables | None = None):
+    tabulate: ClassVar[Callable[..., NetworkTables]] = staticmethod(tabulate)
+    steps: ClassVar[tuple[Callable[..., Iterator[Any]], ...]] = (partial(measure_drops, points=POINTS), try_plans)
+
+    def __init__(self, model: nn.Module, data: Data, tables: NetworkTables | None = None):
         self.model = copy.deepcopy(model).eval()
         self.data = data
         self.factorisation = Factorisation(self.model)
         self.dense = measure(self.model, data.test, label="dense", latency_budget_s=0)
         self.dense_validation = measure(self.model, data.validation, label="dense", latency_budget_s=0)
         belong = tables is not None and (tables.weights, tables.data) == (self.factorisation.weights, data.fingerprint)
-        self.tables = tables if tables is not None and belong else tabulate(self.factorisation, data, self.dense)
+        self.tables = tables if tables is not None and belong else self.tabulate(self.factorisation, data, self.dense)
         order = data.test.stratified_order()
         self.first, self.rest = np.sort(order[:FIRST]), np.sort(order[FIRST:])
 
@@ -58,9 +68,9 @@ class Bench:
         """Whether the tables were recorded before, with all that `refine` would add."""
         return bool(self.tables.recorded)
 
-    def refine(self) -> Iterator[RankTables]:
+    def refine(self) -> Iterator[NetworkTables]:
         """Ever better tables: each layer's drop measured, then random plans tried."""
-        for step in (partial(measure_drops, points=POINTS), try_plans):
+        for step in self.steps:
             for better in step(self.tables, self.factorisation, self.data):
                 self.tables = better
                 yield better
@@ -71,10 +81,21 @@ class Bench:
         The dense network is timed in turn with it.
         """
         with suppress(Stopped):
-            yield from self._findings(plan, batch, stop)
+            model = self.factorisation.compress(plan)
+            errors = self._errors(model, plan)
+            for finding in self._findings(model, plan, batch, stop):
+                yield replace(finding, errors=errors)
 
-    def _findings(self, plan: RankPlan, batch: int, stop: Callable[[], bool]) -> Iterator[Finding]:
-        model = self.factorisation.compress(plan)
+    def _errors(self, model: nn.Module, plan: RankPlan) -> dict[str, float]:
+        blocks = {name: model.get_submodule(name) for name, layer in plan.layers.items() if layer.method == "tucker"}
+        weights = {name: self.factorisation.layers[name].weight.detach().double() for name in blocks}
+        return {
+            name: float((block.weight.detach() - weights[name]).norm() / weights[name].norm().clamp_min(1e-300))
+            for name, block in blocks.items()
+            if isinstance(block, Tucker)
+        }
+
+    def _findings(self, model: nn.Module, plan: RankPlan, batch: int, stop: Callable[[], bool]) -> Iterator[Finding]:
         test, dense = self.data.test, self.dense
         compressed = partial(
             replace,
@@ -101,3 +122,14 @@ class Bench:
         timings = latency([self.model, model], test.x, batch=batch, budget_s=LATENCY_BUDGET_S, stop=stop)
         if not stop():
             yield Finding("latency", replace(record, timing=timings[1]), replace(dense, timing=timings[0]))
+
+
+class TuckerBench(Bench):
+    """A bench whose tables hold pairs of ranks."""
+
+    tabulate = staticmethod(tabulate_tucker)
+    steps = (measure_tucker_drops, partial(try_plans, draw=random_pairs))
+
+
+# {the kind of tables: the bench that makes them}
+BENCHES: dict[type[NetworkTables], type[Bench]] = {RankTables: Bench, TuckerTables: TuckerBench}

@@ -1,13 +1,13 @@
 """What travels to the browser: tables as binary arrays, findings as plain words."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from lowrank_kit.i18n import LANGUAGES, strings
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
-from lowrank_kit.records import Measurement, RankTables, Timing
+from lowrank_kit.records import Measurement, NetworkTables, Timing
 
 __all__ = ["BUDGETS", "curves_message", "finding_words", "tables_message"]
 
@@ -15,8 +15,8 @@ __all__ = ["BUDGETS", "curves_message", "finding_words", "tables_message"]
 BUDGETS = np.arange(1001) / 1000
 
 
-def tables_message(tables: RankTables) -> tuple[dict[str, Any], list[bytes]]:
-    """The message a board paints from, and its buffers.
+def tables_message(tables: NetworkTables, rooms: Sequence[str] = ("board",)) -> tuple[dict[str, Any], list[bytes]]:
+    """The message a board paints from, with the words of these rooms, and its buffers.
 
     It is a message and not a trait, because traits are stored with a notebook.
     """
@@ -27,15 +27,15 @@ def tables_message(tables: RankTables) -> tuple[dict[str, Any], list[bytes]]:
             steps = table_ladder(tables, rule, cost)
             arrays[f"{rule} {cost}"] = steps.table(BUDGETS).astype(np.float64).ravel()
             words["budgets"][f"{rule} {cost}"] = {"layers": steps.layers, "cheapest": steps.cheapest}
-    spoken = {language: strings("board", language) for language in LANGUAGES}
+    spoken = {code: {k: v for room in rooms for k, v in strings(room, code).items()} for code in LANGUAGES}
     return {"kind": "tables", "words": words, "arrays": _lengths(arrays), "strings": spoken}, _buffers(arrays)
 
 
-def curves_message(tables: RankTables) -> tuple[dict[str, Any], list[bytes]]:
+def curves_message(tables: NetworkTables) -> tuple[dict[str, Any], list[bytes]]:
     """What has become better known since the tables were sent, and its buffers."""
-    _, arrays = tables.to_arrays()
-    arrays = {name: arrays[name] for name in ("drop", "measured", "predicted", "observed")}
-    return {"kind": "curves", "arrays": _lengths(arrays)}, _buffers(arrays)
+    words, arrays = tables.to_arrays()
+    arrays = {name: arrays[name] for name in tables.growing}
+    return {"kind": "curves", "layers": words["layers"], "arrays": _lengths(arrays)}, _buffers(arrays)
 
 
 def _lengths(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
@@ -43,7 +43,8 @@ def _lengths(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
 
 
 def _buffers(arrays: Mapping[str, np.ndarray]) -> list[bytes]:
-    return [np.ascontiguousarray(values, dtype="<f8").tobytes() for values in arrays.values()]
+    """Little-endian, in double precision unless they are single, which is half as much to send."""
+    return [np.ascontiguousarray(v, "<f4" if v.dtype == np.float32 else "<f8").tobytes() for v in arrays.values()]
 
 
 def finding_words(measured: Measurement, dense: Measurement) -> dict[str, Any]:

@@ -28,6 +28,7 @@ class Worker:
         self._on_fault = on_fault
         self._request: Callable[[Stop], None] | None = None
         self._chore: Iterator[object] | None = None
+        self._advanced: Iterator[object] | None = None
         self._generation = 0
         self._running: str | None = None
         self._closed = False
@@ -100,7 +101,8 @@ class Worker:
                 self._running, request, generation = "request", self._request, self._generation
                 self._request = None
                 return lambda: request(lambda: self._generation != generation)
-            self._running, steps = "chore", self._chore or iter(())
+            self._running, self._advanced = "chore", self._chore
+            steps = self._chore or iter(())
             return lambda: next(steps)
 
     def _fail(self, fault: Exception) -> None:
@@ -111,8 +113,10 @@ class Worker:
         self._on_fault(fault)
 
     def _finish_chore(self) -> None:
+        """Unless another chore has taken its place meanwhile."""
         with self._wake:
-            self._chore = None
+            if self._chore is self._advanced:
+                self._chore = None
 
 
 def _take_threads() -> None:

@@ -16,10 +16,20 @@ BOARDS = {
         'board.set_rank("fc1", 9)\nboard.wait()',
         "fc1 9",
     ),
+    "tucker": (
+        'from lowrank_kit import TuckerBoard\n\nboard = TuckerBoard("mnist-cnn")\nboard',
+        'board.set_ranks("conv2", 20, 12)\nboard.wait()',
+        "conv2 20 x 12",
+    ),
     "latent": (
         'from lowrank_kit import LatentBoard\n\nboard = LatentBoard("digits-mlp")\nboard',
         'board.set_layer("head")\nboard.set_rank(4)\nboard.wait()',
         "head",
+    ),
+    "player": (
+        'from lowrank_kit import TrainingPlayer\n\nplayer = TrainingPlayer("digits-mlp", epochs=1)\nplayer',
+        "player.start()\nplayer.wait()",
+        "fc2",
     ),
 }
 

@@ -8,7 +8,7 @@ from lowrank_kit.checks import InputError
 from lowrank_kit.i18n import LANGUAGES, default_language, strings
 from lowrank_kit.widgets.assets import module
 
-ROOMS = ("board", "doctor", "latent", "lessons", "plots")
+ROOMS = ("board", "doctor", "latent", "lessons", "player", "plots", "tucker")
 KEYS = [(room, key) for room in ROOMS for key in strings(room, "en")]
 # The button that names the other language, and what has one name everywhere.
 SAME = {"language", "name_jupyterlab", "name_python", "name_pytorch", "name_voila"}
@@ -33,13 +33,29 @@ def test_nothing_is_left_untranslated(room, key):
         assert strings(room, "ja")[key] != english
 
 
-@pytest.mark.parametrize(("room", "board"), [("board", "rank_board"), ("latent", "latent_board")])
-def test_a_board_asks_for_no_other_strings(room, board):
+BOARDS = {
+    "rank_board": ["board"],
+    "tucker_board": ["board", "tucker"],
+    "latent_board": ["latent"],
+    "training_player": ["player"],
+}
+
+
+@pytest.mark.parametrize(("board", "rooms"), BOARDS.items())
+def test_a_board_asks_for_no_other_strings(board, rooms):
     asked = set(re.findall(r"\bt\.(\w+)", module(board)))
-    assert asked <= strings(room, "en").keys()
+    assert asked <= {key for room in rooms for key in strings(room, "en")}
 
 
-HOMES = {"board": "widgets", "latent": "widgets", "doctor": "doctor", "lessons": "lessons", "plots": "plots"}
+HOMES = {
+    "board": "widgets",
+    "latent": "widgets",
+    "player": "widgets",
+    "doctor": "doctor",
+    "lessons": "lessons",
+    "plots": "plots",
+    "tucker": "widgets",
+}
 
 
 @pytest.mark.parametrize(("room", "home"), HOMES.items())

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn.utils import parametrizations, prune
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement.cost import layer_macs, layer_params, macs, n_params, rank_macs, size_bytes
+from lowrank_kit.measurement.cost import layer_macs, layer_params, macs, n_params, pair_macs, rank_macs, size_bytes
 from lowrank_kit.models.inventory import weights_hash
 from lowrank_kit.models.low_rank import suited
 from lowrank_kit.models.surgery import Factorisation, compress
@@ -170,6 +170,59 @@ def test_a_spatial_rank_of_a_convolution_by_hand(rng):
     # 3 x 1 at stride (2, 1) on 11 x 9 gives 5 x 9 positions; 1 x 5 then gives 5 x 5.
     assert rank_macs(model, x, {"": LayerPlan(1, "spatial")}) == {"": 5 * 9 * 3 * 3 + 5 * 5 * 8 * 5}
     assert rank_macs(model, x, {"": LayerPlan(1)}) == {"": 5 * 5 * (3 * 15 + 8)}
+
+
+CONVOLUTIONS = {
+    "plain": (nn.Conv2d(6, 8, 3), (6, 11, 9)),
+    "strided": (nn.Conv2d(6, 8, 3, stride=2, padding=1), (6, 11, 9)),
+    "one way": (nn.Conv2d(6, 8, (3, 5), stride=(2, 1), dilation=(1, 2)), (6, 11, 12)),
+    "mirrored": (nn.Conv2d(6, 8, 3, padding=1, padding_mode="reflect"), (6, 7, 9)),
+    "along": (nn.Conv1d(6, 8, 5, stride=3), (6, 20)),
+    "through": (nn.Conv3d(3, 5, 2), (3, 4, 5, 6)),
+    "one input": (nn.Conv2d(1, 8, 5), (1, 11, 9)),
+}
+
+
+@pytest.mark.parametrize(("layer", "shape"), CONVOLUTIONS.values(), ids=CONVOLUTIONS)
+def test_pairs_of_ranks_cost_what_is_counted_and_what_their_sizes_say(layer, shape, rng):
+    model, x = nn.Sequential(layer), rng.standard_normal((2, *shape)).astype(np.float32)
+    (m, n), kernel = layer.weight.shape[:2], int(np.prod(layer.kernel_size))
+    with torch.no_grad():
+        behind, before = layer(torch.from_numpy(x))[0, 0].numel(), x[0, 0].size
+    outputs, inputs, both = pair_macs(model, x, ["0"])["0"]
+    assert (outputs, inputs, both) == (behind * m, before * n, behind * kernel)
+    found = Factorisation(model)
+    for o, i in {(1, 1), (m, 1), (1, n), (m // 2, max(n // 2, 1)), (m, n)}:
+        small = found.compress(RankPlan({"0": LayerPlan((o, i), "tucker")}, found.weights), break_even_guard=False)
+        assert macs(small, x) == outputs * o + inputs * i + both * o * i
+
+
+def test_pairs_of_ranks_of_a_shared_weight_cost_what_all_who_use_it_take(rng):
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 2, 1))
+    model[1].weight = model[0].weight
+    x = rng.standard_normal((1, 4, 8, 8)).astype(np.float32)
+    assert pair_macs(model, x, ["0"]) == {"0": ((36 + 16) * 4, (64 + 36) * 4, (36 + 16) * 9)}
+    assert pair_macs(model[0], x, [""]) == {"": (36 * 4, 64 * 4, 36 * 9)}
+    assert pair_macs(model, x, []) == {}
+
+
+def test_a_convolution_that_is_never_reached_has_no_price(rng):
+    class Spare(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.used, self.spare = nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 3)
+
+        def forward(self, x):
+            return self.used(x)
+
+    x = rng.standard_normal((1, 2, 5, 5)).astype(np.float32)
+    assert {*pair_macs(Spare(), x, ["used", "spare"])} == {"used"}
+
+
+def test_parameters_of_some_layers(mnist):
+    model, _ = mnist
+    assert layer_params(model, ["conv1", "head"]) == 32 * 25 + 10 * 257
+    assert layer_params(model, []) == 0
 
 
 def test_macs_of_mnist_cnn_by_hand(mnist):

@@ -123,6 +123,19 @@ def test_scores_are_those_of_the_cut_network(
     assert states.same(before, states(model))
 
 
+@pytest.mark.parametrize("held", [room.HELD_BYTES, 0], ids=["held", "not held"])
+@pytest.mark.parametrize(("source", "layer"), [("cnn", "0"), ("cnn", "2"), ("residual", "conv2")])
+def test_scores_are_those_of_the_network_in_tucker_form(source, layer, held, request, images, by_hand, monkeypatch):
+    monkeypatch.setattr(room, "HELD_BYTES", held)
+    model = request.getfixturevalue(source).double()
+    m, n = model.get_submodule(layer).weight.shape[:2]
+    pairs = [(1, 1), (m, n), (m // 2, 2), (2, n)]
+    found = scores_of(Factorisation(model), layer, pairs, images.x, method="tucker")
+    for pair, scores in zip(pairs, found, strict=True):
+        cut = compress(model, by_hand(model, {layer: pair}, "tucker"), break_even_guard=False)
+        np.testing.assert_allclose(scores, logits(cut, images.x), rtol=1e-5, atol=1e-6)
+
+
 def test_many_batches_come_back_in_order(digits, digits_factorisation, by_hand):
     model, data = digits
     x = data.test.x

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.methods.allocation import RULES, Price, ladder, params_prices
-from lowrank_kit.records import Spectrum
+from lowrank_kit.methods.allocation import RULES, Price, ladder, params_prices, path_of
+from lowrank_kit.records import Spectrum, tucker_params, tucker_saves
 
 
 @st.composite
@@ -171,3 +171,89 @@ def test_ranks_of_many_budgets_are_those_of_each():
     budgets = np.linspace(steps.cheapest, 1, 23)
     assert steps.table(budgets).tolist() == [[*steps.at(float(budget)).values()] for budget in budgets]
     assert steps.table(np.array([steps.cheapest / 2])).tolist() == [[1, 1]]
+
+
+# pairs of ranks
+
+
+@st.composite
+def convolutions(draw):
+    """Spectra of one to three layers, of which some are matrices, with the price of each and the shapes of tensors."""
+    found, prices, shapes = {}, {}, {}
+    for i in range(draw(st.integers(1, 3))):
+        name, k = f"layer{i}", draw(st.sampled_from([1, 4, 9]))
+        m, n = draw(st.integers(1, 12)), draw(st.integers(1, 12))
+        decays = [np.exp(-draw(st.floats(0, 2)) * np.arange(size)) for size in (m, n)]
+        if k == 1:
+            found[name] = Spectrum(decays[0][: min(m, n)], (m, n), name)
+            prices[name] = Price(m * n, m + n)
+            continue
+        shapes[name] = (m, n, k)
+        found[name] = tuple(Spectrum(v, (len(v), m * n * k // len(v)), name) for v in decays)
+        # Positions in front of a stride are dearer than those behind it.
+        q, p = draw(st.sampled_from([(1, 1), (4, 1), (49, 12)]))
+        prices[name] = Price(p * m * n * k, (p * m, q * n), p * k)
+    return found, prices, shapes
+
+
+@given(convolutions(), rules, elsewhere)
+def test_a_ladder_of_pairs_rises_to_dense_and_saves_at_every_step(network, rule, elsewhere):
+    found, prices, shapes = network
+    total = dense_cost(prices) + elsewhere
+    steps = ladder(found, rule, prices, total)
+    full = {name: s.shape if name in shapes else min(s.shape) for name, s in found.items() if name not in shapes}
+    full |= {name: shape[:2] for name, shape in shapes.items()}
+    assert (np.diff(steps.ranks, axis=0) >= 0).all()
+    assert (np.diff(steps.cost) > 0).all() and steps.cost[-1] == 1
+    for cost in steps.cost:
+        ranks, kept = steps.at(float(cost)), total - dense_cost(prices)
+        for name, rank in ranks.items():
+            price = prices[name]
+            if rank == full[name]:
+                kept += price.dense
+                continue
+            a_cost = price.of(np.array([np.atleast_1d(rank)]))[0]
+            assert a_cost < price.dense
+            assert name not in shapes or tucker_saves(rank, shapes[name])
+            kept += a_cost
+        assert cost == pytest.approx(kept / total)
+    assert steps.at(1.0) == full
+
+
+@given(convolutions())
+def test_the_energy_rule_keeps_one_energy_in_every_mode(network):
+    found, prices, shapes = network
+    steps = ladder(found, "energy", prices, dense_cost(prices))
+    for cost in steps.cost:
+        reached, missed = [], []
+        for name, rank in steps.at(float(cost)).items():
+            if name not in shapes or not tucker_saves(rank, shapes[name]):
+                continue
+            for mode, r in zip(found[name], rank, strict=True):
+                reached.append(mode.energy[r - 1])
+                missed.append(mode.energy[r - 2] if r > 1 else 0.0)
+        assert max(missed, default=0) < min(reached, default=1) + 1e-12
+
+
+def test_the_uniform_rule_keeps_one_share_of_both_sizes_and_of_every_layer():
+    shapes = {"a": (64, 64, 9), "b": (32, 96, 9)}
+    found = {
+        name: tuple(Spectrum(np.ones(size), (size, m * n * k // size)) for size in (m, n))
+        for name, (m, n, k) in shapes.items()
+    }
+    found["c"] = Spectrum(np.ones(40), (40, 40))
+    ranks = ladder(found, "uniform", params_prices(found), 64 * 64 * 9 + 32 * 96 * 9 + 1600).at(0.3)
+    for name, shape in shapes.items():
+        (outputs, inputs), (m, n, k) = ranks[name], shape
+        assert abs(outputs / m - inputs / n) < 1 / 32
+        assert tucker_params(ranks[name], shape) / (m * n * k) == pytest.approx(0.3, abs=0.03)
+    assert ranks["c"] == 6
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_path_goes_to_full_ranks(rule, rng):
+    modes = tuple(Spectrum(np.sort(rng.random(n))[::-1], (n, 90 // n)) for n in (6, 5))
+    levels, ranks = path_of(rule, modes)
+    assert (np.diff(levels) > 0).all()
+    assert ranks[-1].tolist() == [6, 5] and ranks.min() == 1
+    assert (np.diff(ranks, axis=0) >= 0).all() and (np.diff(ranks, axis=0).sum(axis=1) > 0).all()

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement.cost import layer_macs, macs, rank_macs
+from lowrank_kit.measurement.cost import layer_macs, layer_params, macs, pair_macs, rank_macs
 from lowrank_kit.measurement.measure import measure
 from lowrank_kit.methods.allocation import ladder, params_prices, table_ladder
 from lowrank_kit.methods.planning import plan
@@ -160,6 +160,66 @@ def test_a_budget_of_macs_and_of_params_differ_where_positions_do(mnist):
     assert plan(model, budget=0.4, cost="macs", data=data.validation, rule="uniform").ranks == by_macs
 
 
+@rules
+@pytest.mark.parametrize("cost", ["params", "macs"])
+@pytest.mark.parametrize("budget", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize("name", ["mnist", "mixed"])
+def test_a_budget_is_kept_and_used_up_by_pairs_of_ranks(name, rule, cost, budget, request, images, split):
+    given = request.getfixturevalue(name)
+    model, data = (given, split(images)) if name == "mixed" else given
+    budget = max(budget, 0.4) if name == "mixed" else budget
+    found = plan(model, rule=rule, budget=budget, cost=cost, method="tucker", data=data)
+    kinds = {"mnist": {"conv1", "conv2", "conv3"}, "mixed": {"conv", "along"}}[name]
+    assert {layer for layer, part in found.layers.items() if part.method == "tucker"} <= kinds
+    assert all(part.method == ("tucker" if layer in kinds else "svd") for layer, part in found.layers.items())
+    assert share(model, found, cost, data) <= budget
+    # A little more of the budget, a step further: no more than one rank of each layer is left over.
+    assert share(model, found, cost, data) > budget - 0.08
+    assert found.layers
+
+
+def test_every_convolution_with_a_kernel_gets_a_pair_of_ranks(mnist):
+    found = plan(mnist[0], budget=0.3, method="tucker")
+    assert {layer: len(part.ranks) for layer, part in found.layers.items()} == {
+        "conv1": 2, "conv2": 2, "conv3": 2, "fc1": 1,
+    }  # fmt: skip
+
+
+@rules
+@pytest.mark.parametrize("cost", ["params", "macs"])
+def test_a_budget_of_some_layers_is_a_share_of_these_alone(mnist, rule, cost):
+    model, data = mnist
+    names = ["conv1", "conv2", "conv3"]
+    found = plan(model, rule=rule, budget=0.25, cost=cost, method="tucker", data=data, layers=names)
+    assert {*found.layers} <= {*names}
+    small, x = compress(model, found), data.test.x
+    if cost == "params":
+        rest = layer_params(model) - layer_params(model, names)
+        kept = (params_of_layers(small) - rest) / layer_params(model, names)
+    else:
+        dense = sum(layer_macs(model, x)[name] for name in names)
+        kept = 1 - (macs(model, x) - macs(small, x)) / dense
+    assert 0.22 < kept <= 0.25
+
+
+def test_a_layer_to_plan_must_be_there(mnist):
+    with pytest.raises(InputError, match=r"`layers` must be one of 'conv1', .*; got 'conv9'"):
+        plan(mnist[0], layers=["conv9"])
+
+
+def test_a_pair_that_saves_no_arithmetic_is_not_planned_for_it(rng):
+    torch.manual_seed(0)
+    # In front of the stride, sixteen times the positions are to be reduced.
+    model = nn.Sequential(nn.Conv2d(8, 8, 3, stride=4), nn.Flatten(), nn.Linear(8 * 16, 4))
+    data = Examples(rng.standard_normal((2, 8, 16, 16)).astype(np.float32), np.array([0, 1]))
+    dense, (outputs, inputs, both) = layer_macs(model, data.x)["0"], pair_macs(model, data.x, ["0"])["0"]
+    for budget in (0.4, 0.6, 0.8, 0.95):
+        found = plan(model, budget=budget, cost="macs", method="tucker", data=data)
+        for o, i in (part.ranks for part in found.layers.values()):
+            assert outputs * o + inputs * i + both * o * i < dense
+        assert share(model, found, "macs", Data("d", data, data)) <= budget
+
+
 def test_the_model_is_left_untouched(residual, images, states):
     residual.train()
     before = states(residual)
@@ -246,7 +306,7 @@ def test_a_factorisation_can_be_planned_with_data_given_to_either(mlp, vectors):
         ({"budget": 0.001}, r"`budget` must be at least 0\.\d+ for this network, which is rank 1 in every layer"),
         ({"rule": "enrgy"}, "`rule` must be one of 'energy', 'uniform'; got 'enrgy'.*mean 'energy'"),
         ({"cost": "flops"}, "`cost` must be one of 'params', 'macs'; got 'flops'"),
-        ({"method": "svdd"}, "`method` must be one of 'svd', 'spatial', 'aware'; got 'svdd'.*mean 'svd'"),
+        ({"method": "svdd"}, "`method` must be one of 'svd', .*; got 'svdd'.*mean 'svd'"),
         ({"method": "aware"}, '`data` must come with the method "aware": examples to see what the layers put out'),
         ({"cost": "macs"}, '`data` must come with cost="macs": multiply-adds depend on the size of the input'),
     ],

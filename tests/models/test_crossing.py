@@ -5,6 +5,7 @@ place; it holds the promised numbers, and errs by the tail of its spectrum.
 """
 
 import copy
+import math
 from itertools import product
 
 import numpy as np
@@ -21,34 +22,47 @@ from lowrank_kit.records import Examples, LayerPlan
 CLOSE = {torch.float64: 1e-11, torch.float32: 2e-5, torch.float16: 2e-2, torch.bfloat16: 1e-1}
 
 
-def blocks_of(layer, x):
-    """(method, rank, block, the same layer on the truncated weight) for every method at full rank, half and 1."""
-    data = Examples(x.to(torch.float64 if x.dtype == torch.float64 else torch.float32).numpy(), np.zeros(len(x), int))
-    found = Factorisation(layer, data)
+def plans_of(layer):
+    """Every method at full rank, half and 1: (whether it is full, plan, numbers that the factors hold)."""
     for method in methods_for(layer):
-        full = min(matrix_shape(layer, method))
-        for rank in sorted({full, (full + 1) // 2, 1}, reverse=True):
-            parts = [part.truncate(rank) for part in found.factors("", method)]
-            cut = copy.deepcopy(layer)
-            cut.weight.data = layer.weight.data.clone()
-            with torch.no_grad():
-                cut.weight.copy_(as_weight(np.stack([part.dense() for part in parts]), layer, method))
-            yield method, rank, found.block("", LayerPlan(rank, method)), cut
+        pair = tuple(layer.weight.shape[:2])
+        full = pair if method == "tucker" else (min(matrix_shape(layer, method)),)
+        for ranks in dict.fromkeys((full, tuple(-(-rank // 2) for rank in full), (1,) * len(full))):
+            rank = ranks if method == "tucker" else ranks[0]
+            yield ranks == full, LayerPlan(rank, method), numbers(layer, method, ranks)
+
+
+def numbers(layer, method, ranks):
+    """What the factors of a layer at these ranks hold."""
+    if method == "tucker":
+        outputs, inputs, *kernel = layer.weight.shape
+        return math.prod((*ranks, *kernel)) + outputs * ranks[0] + inputs * ranks[1]
+    return groups_of(layer) * ranks[0] * sum(matrix_shape(layer, method))
+
+
+def truncated(found, layer, plan):
+    """The weight that the factors of this plan stand for."""
+    if plan.method == "tucker":
+        return torch.from_numpy(found.refined("", plan.ranks).dense())
+    parts = [part.truncate(plan.rank).dense() for part in found.factors("", plan.method)]
+    return as_weight(np.stack(parts), layer, plan.method)
 
 
 @torch.no_grad()
 def assert_laws(layer, x, what=""):
-    full_rank = layer(x)
+    data = Examples(x.to(torch.float64 if x.dtype == torch.float64 else torch.float32).numpy(), np.zeros(len(x), int))
+    found, cut, full_rank = Factorisation(layer, data), copy.deepcopy(layer), layer(x)
     scale = CLOSE[x.dtype] * float(full_rank.abs().max())
     bias = 0 if layer.bias is None else layer.bias.numel()
-    for method, rank, block, cut in blocks_of(layer, x):
-        told, shape = f"{what} {method} at rank {rank}", matrix_shape(layer, method)
+    for is_full, plan, numbers in plans_of(layer):
+        told, block = f"{what} {plan}", found.block("", plan)
+        cut.weight.copy_(truncated(found, layer, plan))
         y = block(x)
         assert y.shape == full_rank.shape and y.dtype == x.dtype, told
         assert (y - cut(x)).abs().max() <= scale, told
-        if rank == min(shape):
+        if is_full:
             assert (y - full_rank).abs().max() <= scale, told
-        assert sum(p.numel() for p in block.parameters()) == groups_of(layer) * rank * sum(shape) + bias, told
+        assert sum(p.numel() for p in block.parameters()) == numbers + bias, told
         assert {m.training for m in block.modules()} == {layer.training}, told
 
 

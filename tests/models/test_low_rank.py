@@ -12,6 +12,7 @@ from lowrank_kit.models.low_rank import (
     as_weight,
     filled,
     groups_of,
+    has_modes,
     low_rank,
     matrix_shape,
     methods_for,
@@ -88,25 +89,33 @@ def test_half_precision_is_worked_on_in_float32(dtype, expected):
     assert as_weight(as_matrices(layer), layer).dtype == dtype
 
 
-def test_methods_that_apply():
-    assert methods_for(nn.Linear(2, 2)) == methods_for(nn.Conv1d(2, 2, 3)) == methods_for(nn.Conv3d(2, 2, 3))
-    assert {*methods_for(nn.Conv2d(2, 2, 3))} - {*methods_for(nn.Linear(2, 2))} == {"spatial"}
+# layer -> the methods it has beside svd and aware, and those of them that it gains by
+METHODS = [
+    (nn.Conv2d(2, 2, 3), {"spatial", "tucker"}, {"spatial", "tucker"}),
+    (nn.Conv2d(2, 2, (2, 3)), {"spatial", "tucker"}, {"spatial", "tucker"}),
+    (nn.Conv2d(2, 2, (1, 5)), {"spatial", "tucker"}, {"tucker"}),
+    (nn.Conv2d(4, 4, 3, groups=2), {"spatial"}, {"spatial"}),
+    (nn.Conv2d(2, 2, 1), {"spatial"}, set()),
+    (nn.Conv1d(2, 2, 3), {"tucker"}, {"tucker"}),
+    (nn.Conv3d(2, 2, (1, 1, 2)), {"tucker"}, {"tucker"}),
+    (nn.Conv1d(4, 4, 3, groups=4), set(), set()),
+    (nn.Conv3d(2, 2, 1), set(), set()),
+    (nn.Linear(2, 2), set(), set()),
+    (RowsLinear(2, 2), set(), set()),
+]
+methods = pytest.mark.parametrize(("layer", "more", "gains"), METHODS, ids=[str(layer) for layer, *_ in METHODS])
 
 
-@pytest.mark.parametrize(
-    ("layer", "takes"),
-    [
-        (nn.Conv2d(2, 2, 3), "spatial"),
-        (nn.Conv2d(2, 2, (2, 3)), "spatial"),
-        (nn.Conv2d(2, 2, (1, 5)), "svd"),
-        (nn.Conv2d(2, 2, 1), "svd"),
-        (nn.Conv1d(2, 2, 3), "svd"),
-        (nn.Linear(2, 2), "svd"),
-    ],
-    ids=str,
-)
-def test_a_kernel_that_has_no_two_sides_takes_svd(layer, takes):
-    assert suited(layer, "spatial") == takes
+@methods
+def test_methods_that_apply(layer, more, gains):
+    assert {*methods_for(layer)} == {"svd", "aware"} | more
+    assert has_modes(layer) is ("tucker" in more)
+
+
+@methods
+def test_where_a_method_has_nothing_to_work_on_svd_takes_its_place(layer, more, gains):
+    for method in ("spatial", "tucker"):
+        assert suited(layer, method) == (method if method in gains else "svd")
     assert (suited(layer, "svd"), suited(layer, "aware")) == ("svd", "aware")
 
 

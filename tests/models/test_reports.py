@@ -25,6 +25,7 @@ def remain(after, before):
 
 LINEAR = nn.Linear(12, 16)  # saves up to rank 6
 DEPTHWISE = nn.Conv2d(4, 4, 3, groups=4)
+KERNEL = nn.Conv2d(6, 8, 3)  # 432 numbers in its weight
 CASES = {
     "not planned": (LINEAR, None, {}, ("dense", "not in the plan")),
     "head": (LINEAR, None, {"is_head": True}, ("dense", "classifier head, left out of the plan")),
@@ -49,6 +50,19 @@ CASES = {
         {},
         ("compressed", remain(4 * 6 + 4, 40)),
     ),
+    "pair of ranks": (KERNEL, LayerPlan((4, 3), "tucker"), {}, ("compressed", remain(4 * 3 * 9 + 32 + 18 + 8, 440))),
+    "last pair that saves": (
+        KERNEL,
+        LayerPlan((8, 4), "tucker"),
+        {},
+        ("compressed", remain(8 * 4 * 9 + 64 + 24 + 8, 440)),
+    ),
+    "pair that saves nothing": (
+        KERNEL,
+        LayerPlan((7, 6), "tucker"),
+        {},
+        ("dense", "ranks (7, 6) save nothing: 470 numbers for 432"),
+    ),
     "computed": (
         parametrizations.weight_norm(nn.Linear(12, 16)),
         LayerPlan(2),
@@ -65,15 +79,21 @@ def test_verdict_and_reason(layer, plan, how, expected):
 
 def test_a_refused_site_keeps_its_reason_and_its_parameters():
     found = report(Site("a", "Kind", 7, reason="why not"), LayerPlan(1), is_head=True, guard=True)
-    assert (found.verdict, found.reason, found.n_params_before, found.n_params, found.rank) == (
-        "refused", "why not", 7, 7, None,
+    assert (found.verdict, found.reason, found.n_params_before, found.n_params, found.how) == (
+        "refused", "why not", 7, 7, "",
     )  # fmt: skip
 
 
 def test_numbers_of_a_compressed_layer():
     found = report(only_site(nn.Conv2d(4, 8, 3, groups=2)), LayerPlan(3, "aware"), is_head=False, guard=True)
-    assert (found.rank, found.method, found.kind) == (3, "aware", "Conv2d 8 x 2 x 3 x 3")
+    assert (found.how, found.kind) == ("aware 3", "Conv2d 8 x 2 x 3 x 3")
     assert (found.n_params_before, found.n_params) == (8 * 18 + 8, 2 * 3 * (4 + 18) + 8)
+
+
+def test_numbers_of_a_pair_of_ranks():
+    found = report(only_site(nn.Conv2d(6, 8, 3)), LayerPlan((4, 3), "tucker"), is_head=False, guard=True)
+    assert (found.how, found.kind) == ("tucker 4 x 3", "Conv2d 8 x 6 x 3 x 3")
+    assert (found.n_params_before, found.n_params) == (8 * 6 * 9 + 8, 4 * 3 * 9 + 8 * 4 + 6 * 3 + 8)
 
 
 def test_a_twin_names_the_layer_it_goes_with():

@@ -82,6 +82,7 @@ NETWORKS = {
     "bfloat16": (convolutional, {"dtype": torch.bfloat16}, "svd"),
     "channels last": (convolutional, {"memory_format": torch.channels_last}, "spatial"),
     "in groups": (convolutional, {}, "aware"),
+    "three modes": (convolutional, {"memory_format": torch.channels_last}, "tucker"),
     "tied": (tied, {}, "svd"),
     "attention": (attentive, {}, "svd"),
     "computed": (computed, {}, "svd"),
@@ -120,9 +121,16 @@ def outputs(model, name):
 
 def planned(name, model):
     layers = factorable_layers(model)
-    methods = {n: suited(layer, NETWORKS[name][2]) for n, layer in layers.items()}
-    ranks = {n: max(break_even_rank(matrix_shape(layer, methods[n])) // 2, 1) for n, layer in layers.items()}
-    return RankPlan({n: LayerPlan(ranks[n], methods[n]) for n in layers}, weights_hash(model), "hand")
+    return RankPlan(
+        {n: half(layer, suited(layer, NETWORKS[name][2])) for n, layer in layers.items()}, weights_hash(model)
+    )
+
+
+def half(layer, method):
+    """Half the rank up to which the layer becomes smaller; of a pair of ranks, both at half."""
+    if method == "tucker":
+        return LayerPlan([-(-size // 2) for size in layer.weight.shape[:2]], method)
+    return LayerPlan(max(break_even_rank(matrix_shape(layer, method)) // 2, 1), method)
 
 
 def compressed(name):
@@ -440,8 +448,8 @@ DAMAGES = {
         r"`rank of 0` must be a whole number between 1 and min\(m, n\) = 12",
     ),
     "an unknown method": (
-        lambda f: rewritten(f, layers=layers_of(f) | {"0": {"rank": 1, "method": "tucker"}}),
-        "`method` must be one of 'svd', 'spatial', 'aware'; got 'tucker'",
+        lambda f: rewritten(f, layers=layers_of(f) | {"0": {"rank": 1, "method": "cp"}}),
+        "`method` must be one of 'svd', 'spatial', 'aware', .*; got 'cp'",
     ),
     "a rule that is no word": (lambda f: rewritten(f, rule=[1]), r"the plan's `rule` can't be \[1\]"),
     "a budget that is no number": (lambda f: rewritten(f, budget="x"), "the plan's `budget` can't be 'x'"),
@@ -452,6 +460,14 @@ DAMAGES = {
     "a layout of numbers": (lambda f: relaid(f, "[3]"), LAYOUT),
     "a layout of unknown tensors": (lambda f: relaid(f, '["9.weight"]'), LAYOUT),
     "whole numbers for weights": (lambda f: tampered(f, whole_numbers), r"differs in 0\.reduce\.weight"),
+    "a pair for a layer that is a matrix": (
+        lambda f: rewritten(f, layers=layers_of(f) | {"0": {"rank": [1, 1], "method": "tucker"}}),
+        "`method of 0` must be one of 'svd', 'aware'; got 'tucker'",
+    ),
+    "one rank where two are needed": (
+        lambda f: rewritten(f, layers=layers_of(f) | {"0": {"rank": 1, "method": "tucker"}}),
+        r"`rank` must be a pair for the method 'tucker', \(outputs, inputs\); got 1",
+    ),
     "another layer's method": (
         lambda f: rewritten(f, layers=layers_of(f) | {"0": {"rank": 1, "method": "spatial"}}),
         "`method of 0` must be one of 'svd', 'aware'; got 'spatial'",

@@ -11,7 +11,7 @@ from torch.nn.utils import parametrizations
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.cost import n_params
-from lowrank_kit.models.inventory import factorable_layers, inventory
+from lowrank_kit.models.inventory import factorable_layers, inventory, weights_hash
 from lowrank_kit.models.layers import channels_last, is_channels_last
 from lowrank_kit.models.low_rank import LowRank, matrix_shape, suited
 from lowrank_kit.models.surgery import compress
@@ -77,6 +77,20 @@ class Squeezed(nn.Module):
         return self.body(x[:, None])[:, 0]
 
 
+class Kernels(nn.Module):
+    """Convolutions over one, two and three axes within the shapes of the others."""
+
+    def __init__(self):
+        super().__init__()
+        self.one = nn.Conv1d(6, 6, 3, padding="same", padding_mode="circular")
+        self.two = nn.Conv2d(3, 3, 3, padding=1, bias=False)
+        self.three = nn.Conv3d(2, 2, (1, 2, 3), padding=(0, 1, 1))
+
+    def forward(self, x):
+        x = torch.relu(self.two(self.one(x).unflatten(1, (3, 2)))).flatten(1, 2)
+        return self.three(x.reshape(-1, 2, 3, 2, 4))[:, :, :, 1:].reshape(-1, 6, D)
+
+
 def tied():
     first, second = nn.Linear(D, D), nn.Linear(D, D)
     second.weight = first.weight
@@ -99,6 +113,7 @@ def hooked():
 NETWORKS = {
     "mlp": (lambda: nn.Sequential(nn.Linear(D, 12), nn.GELU(), nn.Linear(12, D)), ["0", "2"]),
     "convolutions": (Squeezed, ["body.0", "body.3", "body.4"]),
+    "kernels": (Kernels, ["one", "two", "three"]),
     "fused qkv": (lambda: Block(D, 2), ["attention.qkv", "attention.proj", "mlp.fc1", "mlp.fc2"]),
     "separate q, k, v": (SelfAttention, ["query", "key", "value", "dense"]),
     "encoder": (
@@ -112,6 +127,8 @@ NETWORKS = {
     "decides": (Decides, ["small", "large"]),
     "computed": (lambda: nn.Sequential(parametrizations.weight_norm(nn.Linear(D, D)), nn.Tanh()), ["0"]),
 }
+# By which method, where that is not svd.
+BY = {"kernels": "tucker"}
 networks = pytest.mark.parametrize("name", NETWORKS)
 # Which way a pass goes may hang on a rounded digit, and no export can hold it.
 steady = pytest.mark.parametrize("name", [name for name in NETWORKS if name != "decides"])
@@ -126,13 +143,17 @@ def inputs(dtype=torch.float64):
     return torch.randn(3, 6, D, dtype=dtype, generator=torch.Generator().manual_seed(1))
 
 
-def cut(model, by_hand, share=0.5, method="svd"):
-    layers = factorable_layers(model)
-    methods = {name: suited(layer, method) for name, layer in layers.items()}
-    ranks = {n: max(int(share * min(matrix_shape(layer, methods[n]))), 1) for n, layer in layers.items()}
-    plan = by_hand(model, ranks)
-    plans = {name: LayerPlan(rank, methods[name]) for name, rank in ranks.items()}
-    return compress(model, RankPlan(plans, plan.weights), break_even_guard=False)
+def planned(layer, share, method):
+    """This share of every rank that the layer has by the method, or by svd where that does not suit it."""
+    method = suited(layer, method)
+    full = tuple(layer.weight.shape[:2]) if method == "tucker" else (min(matrix_shape(layer, method)),)
+    ranks = [max(int(share * rank), 1) for rank in full]
+    return LayerPlan(ranks if method == "tucker" else ranks[0], method)
+
+
+def cut(model, share=0.5, method="svd"):
+    plans = {name: planned(layer, share, method) for name, layer in factorable_layers(model).items()}
+    return compress(model, RankPlan(plans, weights_hash(model)), break_even_guard=False)
 
 
 @torch.no_grad()
@@ -141,19 +162,19 @@ def run(model, x):
 
 
 @pytest.fixture
-def small(name, by_hand):
+def small(name):
     """The network with every layer at half its rank, in float32."""
-    return cut(built(name, torch.float32), by_hand)
+    return cut(built(name, torch.float32), method=BY.get(name, "svd"))
 
 
 # networks of every make
 
 
 @networks
-@pytest.mark.parametrize("method", ["svd", "spatial"])
-def test_at_full_rank_every_network_computes_what_it_did(name, method, by_hand):
+@pytest.mark.parametrize("method", ["svd", "spatial", "tucker"])
+def test_at_full_rank_every_network_computes_what_it_did(name, method):
     model, x = built(name), inputs()
-    found = cut(model, by_hand, 1, method)
+    found = cut(model, 1, method)
     assert [n for n, site in inventory(model).items() if site.layer is not None and not site.twin_of] == NETWORKS[name][
         1
     ]
@@ -162,9 +183,9 @@ def test_at_full_rank_every_network_computes_what_it_did(name, method, by_hand):
 
 
 @networks
-def test_below_every_network_computes_with_the_truncated_weights(name, by_hand):
+def test_below_every_network_computes_with_the_truncated_weights(name):
     model, x = built(name), inputs()
-    found = cut(model, by_hand)
+    found = cut(model, method=BY.get(name, "svd"))
     assert not torch.allclose(run(found, x), run(model, x), rtol=1e-3, atol=1e-3)
     for layer in NETWORKS[name][1]:
         block, part = found.get_submodule(layer).weight, layer.rpartition(".")
@@ -178,9 +199,9 @@ def test_below_every_network_computes_with_the_truncated_weights(name, by_hand):
     torch.testing.assert_close(run(found, x), run(model, x), rtol=1e-10, atol=1e-12)
 
 
-def test_a_tied_weight_is_counted_and_compressed_once(by_hand):
+def test_a_tied_weight_is_counted_and_compressed_once():
     model = built("tied")
-    found = cut(model, by_hand, 0.25)
+    found = cut(model, 0.25)
     assert (n_params(model), n_params(found)) == (D * D + 2 * D, 2 * 2 * D + 2 * D)
     assert found[0].reduce.weight is found[2].reduce.weight
     assert found[0].bias is not found[2].bias
@@ -199,7 +220,7 @@ def test_a_network_that_shares_a_weight_with_what_cannot_be_factorised_keeps_it(
             return self.head(self.body(self.embed(x)))
 
     model, x = Language().double(), torch.arange(20)
-    found = cut(model, by_hand, 1)
+    found = cut(model, 1)
     assert found.head.weight is found.embed.weight and isinstance(found.body, LowRank)
     assert inventory(model)["head"].reason == "shares its weight with embed.weight, which can't be factorised along"
     torch.testing.assert_close(run(found, x), run(model, x))
@@ -232,19 +253,22 @@ def test_other_precisions_give_about_the_same(name, small, dtype, tolerance):
     torch.testing.assert_close(found.float(), expected, rtol=tolerance, atol=tolerance * float(expected.abs().max()))
 
 
-def test_channels_last_changes_the_layout_alone(by_hand):
-    small = cut(built("convolutions", torch.float32), by_hand, method="spatial")
-    x = inputs(torch.float32)
-    expected = run(small, x)
-    assert not is_channels_last(small.body[3].reduce)
-    torch.testing.assert_close(run(channels_last(small), x), expected)
-    assert is_channels_last(small.body[3].reduce)
+@pytest.mark.parametrize(
+    ("method", "name", "block", "part"),
+    [("spatial", "convolutions", "body.3", "reduce"), ("tucker", "kernels", "two", "core")],
+)
+def test_channels_last_changes_the_layout_alone(method, name, block, part):
+    small, x = cut(built(name, torch.float32), 0.7, method), inputs(torch.float32)
+    expected, laid_out = run(small, x), small.get_submodule(block)
+    assert not is_channels_last(laid_out.get_submodule(part))
+    channels_last(laid_out)
+    torch.testing.assert_close(run(small, x), expected)
+    assert is_channels_last(laid_out.get_submodule(part))
 
 
 @networks
-def test_its_tensors_can_be_taken_out_and_put_back(name, small, by_hand):
-    x = inputs(torch.float32)
-    other = cut(built(name, torch.float32), by_hand)
+def test_its_tensors_can_be_taken_out_and_put_back(name, small):
+    x, other = inputs(torch.float32), copy.deepcopy(small)
     with torch.no_grad():
         for tensor in other.state_dict().values():
             tensor.zero_()

@@ -10,14 +10,19 @@ from hypothesis import strategies as st
 from lowrank_kit.checks import InputError
 from lowrank_kit.records import METHODS, LayerPlan, RankPlan
 
+ranks = st.integers(1, 10**6)
+one_rank = st.builds(LayerPlan, ranks, st.sampled_from([method for method in METHODS if method != "tucker"]))
+two_ranks = st.builds(LayerPlan, st.tuples(ranks, ranks), st.just("tucker"))
 plans = st.builds(
     RankPlan,
-    st.dictionaries(st.text(), st.builds(LayerPlan, st.integers(1, 10**6), st.sampled_from(METHODS))),
+    st.dictionaries(st.text(), one_rank | two_ranks),
     st.text(),
     st.sampled_from(["hand", "energy", "uniform"]),
     st.none() | st.floats(0.001, 1),
     st.sampled_from([None, "params", "macs"]),
 )
+KNOWN = ", ".join(map(repr, METHODS))
+PAIR = r"`rank` must be a pair for the method 'tucker', \(outputs, inputs\)"
 PLAN = RankPlan({"fc1": LayerPlan(8)}, "sha256:12", "energy", 0.5, "params")
 
 
@@ -29,6 +34,14 @@ def test_json_there_and_back(plan):
 
 def test_ranks_by_layer():
     assert PLAN.ranks == {"fc1": 8}
+    pair = LayerPlan([8, np.int64(4)], "tucker")
+    assert RankPlan({"conv": pair}, "sha256:12").ranks == {"conv": (8, 4)}
+    assert (pair.ranks, LayerPlan(8).ranks) == ((8, 4), (8,))
+    assert pair == LayerPlan((8, 4), "tucker") and hash(pair) == hash(LayerPlan((8, 4), "tucker"))
+
+
+def test_a_plan_says_what_it_does_in_words():
+    assert [str(LayerPlan(8)), str(LayerPlan((8, 4), "tucker"))] == ["svd 8", "tucker 8 x 4"]
 
 
 @pytest.mark.parametrize(
@@ -56,11 +69,13 @@ def test_rubbish_is_no_plan(text):
         ("layers", {"fc1": {"rank": 0, "method": "svd"}}, "at least 1; got 0"),
         ("layers", {"fc1": {"rank": 2.5, "method": "svd"}}, "whole number of at least 1; got 2.5"),
         ("layers", {"fc1": {"rank": True, "method": "svd"}}, "got True"),
-        (
-            "layers",
-            {"fc1": {"rank": 8, "method": "tucker"}},
-            "`method` must be one of 'svd', 'spatial', 'aware'; got 'tucker'",
-        ),
+        ("layers", {"fc1": {"rank": 8, "method": "cp"}}, f"`method` must be one of {KNOWN}; got 'cp'"),
+        ("layers", {"fc1": {"rank": 8, "method": "tucker"}}, f"{PAIR}; got 8"),
+        ("layers", {"fc1": {"rank": "12", "method": "tucker"}}, "at least 1; got '1'"),
+        ("layers", {"fc1": {"rank": {"a": 1, "b": 2}, "method": "tucker"}}, f"{PAIR}; got {{"),
+        ("layers", {"fc1": {"rank": [8, 4, 2], "method": "tucker"}}, rf"{PAIR}; got \[8, 4, 2\]"),
+        ("layers", {"fc1": {"rank": [8, 0], "method": "tucker"}}, "at least 1; got 0"),
+        ("layers", {"fc1": {"rank": [8, 4], "method": "svd"}}, r"at least 1; got \[8, 4\]"),
     ],
 )
 def test_a_plan_with_one_wrong_field(field, value, words):

@@ -6,7 +6,7 @@ from lowrank_kit.records import LayerReport, Survey
 
 SURVEY = Survey(
     (
-        LayerReport("fc1", "Linear 8 x 8", "compressed", "50% of its parameters remain", 1064, 532, 2, "svd"),
+        LayerReport("fc1", "Linear 8 x 8", "compressed", "50% of its parameters remain", 1064, 532, "svd 2"),
         LayerReport("<b>", "Embedding", "refused", "only nn.Linear & nn.Conv2d", 9, 9),
     )
 )
@@ -14,7 +14,7 @@ SURVEY = Survey(
 
 def test_counts_and_look_up():
     assert SURVEY.counts == {"compressed": 1, "dense": 0, "refused": 1}
-    assert SURVEY["fc1"].rank == 2
+    assert SURVEY["fc1"].how == "svd 2"
     with pytest.raises(KeyError):
         SURVEY["fc2"]
 

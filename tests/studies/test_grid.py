@@ -103,7 +103,7 @@ def test_nothing_is_imported_to_say_what_a_study_is():
         ("networks: ['__main__:make']", "must be in a module that every worker can import; got '__main__:make'"),
         ("networks: [{a: 1}]", "`networks` must be a list of text; it holds {'a': 1}"),
         ("networks: [digits-mlp, digits-mlp]", "`networks` must hold every value once; it holds 'digits-mlp' more"),
-        (ONE + "methods: [tucker]", "`methods` must be one of 'svd', .*; got 'tucker'"),
+        (ONE + "methods: [cp]", "`methods` must be one of 'svd', .*; got 'cp'"),
         (ONE + "rules: [best]", "`rules` must be one of 'energy', 'uniform'; got 'best'"),
         (ONE + "budgets: []", "`budgets` must hold at least one value; got none"),
         (

@@ -3,7 +3,7 @@ import pytest
 
 from lowrank_kit.files import read_arrays, shipped
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
-from lowrank_kit.records import Measurement, RankTables, Timing
+from lowrank_kit.records import Measurement, RankTables, Timing, TuckerTables
 from lowrank_kit.widgets.assets import PARTS, module, style
 from lowrank_kit.widgets.wire import BUDGETS, curves_message, finding_words, tables_message
 
@@ -47,6 +47,46 @@ def test_better_curves_travel_without_what_does_not_change(tables):
 @pytest.mark.parametrize("board", PARTS)
 def test_a_board_travels_in_under_40_kilobytes_of_code_and_style(board):
     assert len(module(board).encode()) + len(style(board).encode()) < 40_000
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return TuckerTables.from_arrays(*read_arrays(shipped("data", "mnist-cnn", "tucker.safetensors")))
+
+
+def test_the_message_gives_tables_of_pairs_back(pairs):
+    message, buffers = tables_message(pairs, ("board", "tucker"))
+    sizes = dict(zip(message["arrays"], map(len, buffers), strict=True))
+    # Errors at all pairs are the most of it, and half as long in single precision.
+    assert sizes["errors"] == 4 * message["arrays"]["errors"] == 4 * sum(t.errors.size for t in pairs.layers)
+    types = {name: "<f4" if name == "errors" else "<f8" for name in sizes}
+    arrays = {name: np.frombuffer(b, types[name]) for name, b in zip(sizes, buffers, strict=True)}
+    words = {key: value for key, value in message["words"].items() if key != "budgets"}
+    again = TuckerTables.from_arrays(words, arrays)
+    assert again.to_arrays()[0] == pairs.to_arrays()[0]
+    for mine, theirs in zip(again.layers, pairs.layers, strict=True):
+        for part in ("errors", "knots", "drops"):
+            np.testing.assert_array_equal(getattr(mine, part), getattr(theirs, part))
+    assert {"accuracy", "whole"} <= message["strings"]["ja"].keys()
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("cost", COSTS)
+def test_every_position_of_the_budget_slider_gives_pairs(pairs, rule, cost):
+    message, buffers = tables_message(pairs)
+    place = list(message["arrays"]).index(f"{rule} {cost}")
+    table = np.frombuffer(buffers[place], "<f8").reshape(len(BUDGETS), 2 * len(pairs.layers))
+    ladder = table_ladder(pairs, rule, cost)
+    for thousandth in range(int(np.ceil(1000 * ladder.cheapest)), 1001, 37):
+        row = table[thousandth].astype(int).reshape(-1, 2).tolist()
+        assert dict(zip(ladder.layers, map(tuple, row), strict=True)) == ladder.at(thousandth / 1000)
+
+
+def test_better_curves_of_pairs_travel_with_their_lengths(pairs):
+    message, buffers = curves_message(pairs)
+    assert set(message["arrays"]) == {"knots", "drops", "predicted", "observed"}
+    assert [entry["n_knots"] for entry in message["layers"]] == [len(t.knots) for t in pairs.layers]
+    assert sum(map(len, buffers)) < sum(map(len, tables_message(pairs)[1])) / 10
 
 
 def _measurement(predictions, seconds, busy=0.0):

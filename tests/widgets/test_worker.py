@@ -125,6 +125,23 @@ def test_a_fault_in_a_request_leaves_the_chore_running(worker):
     told.close()
 
 
+def test_a_chore_that_ends_does_not_take_along_the_one_that_took_its_place(worker):
+    inside, go_on, done = threading.Event(), threading.Event(), []
+
+    def ending():
+        inside.set()
+        go_on.wait(5)
+        return
+        yield
+
+    worker.chore(ending())
+    assert inside.wait(5)
+    worker.chore(iter(map(done.append, range(3))))
+    go_on.set()
+    assert worker.wait(5, chores=True)
+    assert done == [0, 1, 2]
+
+
 def test_nothing_runs_after_close(worker):
     worker.close()
     done = []

@@ -64,13 +64,13 @@ function ticks(low, high) {
   return found.filter((v) => v >= low && v <= high);
 }
 
-/* Arrays of doubles out of a message's buffers; a copy, since a buffer need not be aligned. */
+/* Arrays out of a message's buffers, of singles or doubles; a copy, since a buffer need not be aligned. */
 function unpack(lengths, buffers) {
   const arrays = {};
   Object.keys(lengths).forEach((name, i) => {
-    const view = buffers[i];
+    const view = buffers[i], isSingle = view.byteLength < 8 * lengths[name];
     const bytes = view.buffer.slice(view.byteOffset, view.byteOffset + view.byteLength);
-    arrays[name] = new Float64Array(bytes);
+    arrays[name] = new (isSingle ? Float32Array : Float64Array)(bytes);
   });
   return arrays;
 }

@@ -1,0 +1,198 @@
+/* The pictures of the training player: what changes over the steps, and the spectra at one of them. */
+
+const FRAME = { width: 400, left: 42, right: 16, top: 8 };
+const MODES = ["outputs", "inputs", "height", "width"];
+/* The colour of each mode; dashes tell them apart without colours. */
+const HUES = ["var(--blue)", "var(--orange)", "#009e73", "#cc79a7"];
+const DASHES = ["", "7 3", "2 3", "9 3 2 3"];
+/* Smaller singular values than this share of the largest one in the whole training are left outside. */
+const VISIBLE = 1e-3;
+
+const axisText = (x, y, text, anchor = "middle") => s("text", { x, y, "text-anchor": anchor }, text);
+const at1 = (v) => v.toFixed(1);
+
+/* Round numbers from 0 to `high`, about `count` of them. */
+function steps(high, count) {
+  const rough = high / count || 1, ten = 10 ** Math.floor(Math.log10(rough));
+  const size = [1, 2, 5, 10].map((m) => m * ten).find((m) => m >= rough);
+  return Array.from({ length: Math.floor(high / size + 1e-9) + 1 }, (_, i) => i * size);
+}
+
+/* A polyline through the known points (x, y); a stair where values hold until the next one. */
+function lineThrough(xs, ys, stairs = false) {
+  let path = "";
+  ys.forEach((y, i) => {
+    if (isNaN(y)) return;
+    if (!path) path = `M${at1(xs[i])},${at1(y)}`;
+    else path += stairs ? `H${at1(xs[i])}V${at1(y)}` : `L${at1(xs[i])},${at1(y)}`;
+  });
+  return path;
+}
+
+/* A frame over the steps of the training, with a line at the step that is looked at. A press or drag on it scrubs. */
+function timeChart(act, height, title, name) {
+  const { width, left, right, top } = FRAME, end = width - right, floor = height - (name ? 34 : 20);
+  const axes = s("g", { class: "lrk-axes" }), inside = s("g");
+  const cursor = s("line", { class: "lrk-cursor", y1: top, y2: floor });
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" }, axes, inside, cursor);
+  const node = h("figure", { class: "lrk-chart lrk-time" }, title, svg);
+  let x = linear([0, 1], [left, end]), last = 1;
+
+  const scrub = (event, final) => {
+    const frame = svg.getBoundingClientRect();
+    const place = ((event.clientX - frame.left) / frame.width) * width;
+    act.scrub(((place - left) / (end - left)) * last, final);
+  };
+  const held = (event) => svg.hasPointerCapture(event.pointerId);
+  svg.addEventListener("pointerdown", (event) => {
+    if (event.button !== 0) return;
+    svg.setPointerCapture(event.pointerId);
+    scrub(event, false);
+  });
+  svg.addEventListener("pointermove", (event) => { if (held(event)) scrub(event, false); });
+  svg.addEventListener("pointerup", (event) => { if (held(event)) scrub(event, true); });
+  svg.addEventListener("pointercancel", () => act.settle());
+
+  /* The axes: steps to `to` below, and at the side what `marks` says, [value, text] each; dotted where settings changed. */
+  function scale(to, y, marks, changes, f) {
+    last = to;
+    x = linear([0, last], [left, end]);
+    const side = marks.flatMap(([value, text]) => [
+      s("line", { x1: left, x2: end, y1: y(value), y2: y(value) }),
+      axisText(left - 6, y(value) + 4, text, "end"),
+    ]);
+    const below = steps(last, 5).map((v) => axisText(x(v), floor + 15, f.whole(v)));
+    const dotted = changes.map((v) => s("line", { class: "lrk-changed", x1: x(v), x2: x(v), y1: top, y2: floor }));
+    axes.replaceChildren(...side, ...below, ...(name ? [axisText((left + end) / 2, height - 3, name)] : []), ...dotted);
+    return x;
+  }
+  const draw = (step) => {
+    mark(cursor, isNaN(step) ? { visibility: "hidden" } : { x1: x(step), x2: x(step), visibility: "visible" });
+  };
+  return { node, svg, inside, top, floor, scale, draw };
+}
+
+/* A layer's rank in each of its modes. Its name chooses it for the spectra. */
+function rankChart(layer, index, t, f, act, isLast) {
+  const name = h("button", { type: "button", class: "lrk-layer", onclick: () => act.layer(layer.name) }, layer.name);
+  const modes = layer.matrix ? [0] : layer.limits.map((_, mode) => mode);
+  const words = modes.map((mode) => h("span", { class: "lrk-mode" }));
+  words.forEach((word, mode) => word.style.setProperty("--hue", HUES[mode]));
+  const title = h("div", { class: "lrk-title" }, name, h("small", {}, layer.limits.join(" × ")), ...words);
+  const chart = timeChart(act, isLast ? 150 : 136, title, isLast ? t.axis_step : "");
+  const lines = modes.map((mode) => s("path", { class: "lrk-line-now", stroke: HUES[mode], "stroke-dasharray": DASHES[mode] }));
+  chart.inside.append(...lines);
+  const called = (mode) => (layer.matrix ? t.rank : t[MODES[mode]]);
+
+  /* All rows; each holds the ranks of all layers, `columns` a layer. */
+  function trace(rows, columns, last, changes) {
+    const of = (mode) => rows.map((row) => row.ranks[index * columns + mode]);
+    const top = Math.max(...modes.flatMap((mode) => of(mode).filter((v) => !isNaN(v))), 1);
+    const y = linear([0, top * 1.06], [chart.floor, chart.top]);
+    const x = chart.scale(last, y, steps(top, 4).map((v) => [v, f.whole(v)]), changes, f);
+    const xs = rows.map((row) => x(row.step));
+    lines.forEach((line, mode) => mark(line, { d: lineThrough(xs, of(mode).map(y), true) }));
+  }
+  function draw(row, columns, place, chosen) {
+    const ranks = modes.map((mode) => row?.ranks[index * columns + mode]);
+    words.forEach((word, mode) => write(word, ranks[mode] >= 0 ? `${called(mode)} ${f.whole(ranks[mode])}` : ""));
+    mark(name, { "aria-pressed": chosen });
+    const said = ranks.map((rank, mode) => `${called(mode)} ${rank >= 0 ? f.whole(rank) : "–"}`).join(", ");
+    mark(chart.svg, { "aria-label": `${fill(t.ranks_of, { layer: layer.name })}: ${said}` });
+    chart.draw(place);
+  }
+  return { node: chart.node, trace, draw };
+}
+
+/* The mean loss since the entry before. */
+function lossChart(t, f, act) {
+  const title = h("h3"), chart = timeChart(act, 210, title, "");
+  const line = s("path", { class: "lrk-line-now", stroke: HUES[0] });
+  chart.inside.append(line);
+  function trace(rows, last, changes) {
+    const top = Math.max(...rows.map((row) => row.loss).filter((v) => !isNaN(v)), 0) || 1;
+    const y = linear([0, top * 1.06], [chart.floor, chart.top]);
+    const x = chart.scale(last, y, steps(top, 6).map((v) => [v, f.two(v)]), changes, f);
+    mark(line, { d: lineThrough(rows.map((row) => x(row.step)), rows.map((row) => y(row.loss))) });
+  }
+  function draw(row, place) {
+    const text = row && !isNaN(row.loss) ? `${t.loss} ${f.three(row.loss)}` : t.loss;
+    write(title, text);
+    mark(chart.svg, { "aria-label": text });
+    chart.draw(place);
+  }
+  return { node: chart.node, trace, draw };
+}
+
+/* Accuracy on the way: small losses matter most, so that the axis is the square root of what is wrong. */
+function accuracyChart(t, f, act) {
+  const title = h("h3"), chart = timeChart(act, 240, title, t.axis_step);
+  const line = s("path", { class: "lrk-line-now", stroke: HUES[0] }), bars = s("path", { class: "lrk-bars-now" });
+  const dots = s("path", { class: "lrk-dots-now" });
+  chart.inside.append(bars, line, dots);
+  const root = (v) => -Math.sqrt(Math.max(1 - v, 0));
+  function trace(rows, last, changes) {
+    const known = rows.filter((row) => !isNaN(row.accuracy)), lows = known.map((row) => row.low || row.accuracy);
+    const y = linear([root(Math.min(...lows, 0.9)), 0], [chart.floor, chart.top]), height = (v) => y(root(v));
+    const marks = [0, 0.5, 0.75, 0.9, 0.95, 0.99, 1].filter((v) => height(v) <= chart.floor);
+    const x = chart.scale(last, height, marks.map((v) => [v, f.percent(v)]), changes, f);
+    mark(line, { d: lineThrough(known.map((row) => x(row.step)), known.map((row) => height(row.accuracy))) });
+    mark(dots, { d: known.map((row) => `M${at1(x(row.step))},${at1(height(row.accuracy))}h.01`).join("") });
+    const barred = known.filter((row) => !isNaN(row.low));
+    mark(bars, { d: barred.map((row) => `M${at1(x(row.step))},${at1(height(row.low))}V${at1(height(row.high))}`).join("") });
+  }
+  function draw(text, place) {
+    write(title, text);
+    mark(chart.svg, { "aria-label": text });
+    chart.draw(place);
+  }
+  return { node: chart.node, trace, draw };
+}
+
+/* The singular values of one mode before a truncation: what it keeps, and what it cuts. */
+function spectrumChart(mode, t, f) {
+  const width = FRAME.width, height = 196, { left, right, top } = FRAME, end = width - right, floor = height - 34;
+  const id = `lrk-${Math.random().toString(36).slice(2)}`, room = s("rect", { x: 0, y: 0, width: 0, height });
+  const axes = s("g", { class: "lrk-axes" }), cut = s("line", { class: "lrk-cutline", y1: top, y2: floor });
+  const all = s("path", { class: "lrk-dots-cut" });
+  const kept = s("path", { class: "lrk-dots-kept", stroke: HUES[mode], "clip-path": `url(#${id})` });
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" },
+    s("defs", {}, s("clipPath", { id }, room)), axes, all, kept, cut);
+  const title = h("h3"), facts = h("p", { class: "lrk-facts" });
+  const node = h("figure", { class: "lrk-chart" }, title, svg, facts);
+  let x = null, y = null;
+
+  /* The same axes for the whole training, so that only the values move. */
+  function scale(widest, high) {
+    const across = linear([Math.log2(0.85), Math.log2(widest + 0.7)], [left, end]);
+    const up = linear([Math.log10(high * VISIBLE), Math.log10(high * 1.4)], [floor, top]);
+    x = (number) => across(Math.log2(number));
+    y = (value) => up(Math.log10(value));
+    const rows = ticks(high * VISIBLE, high * 1.4).filter((v) => /^1/.test(v.toExponential())).flatMap((v) => [
+      s("line", { x1: left, x2: end, y1: y(v), y2: y(v) }),
+      axisText(left - 6, y(v) + 4, f.three(v), "end"),
+    ]);
+    const doubled = Array.from({ length: Math.floor(Math.log2(widest)) + 1 }, (_, k) => 2 ** k);
+    const below = doubled.map((v) => axisText(x(v), floor + 15, f.whole(v)));
+    axes.replaceChildren(...rows, ...below, axisText((left + end) / 2, height - 3, t.axis_index));
+  }
+
+  function draw(values, rank, name) {
+    let path = "", whole = 0, lost = 0;
+    values.forEach((v, i) => {
+      whole += v * v;
+      if (i >= rank) lost += v * v;
+      if (y(v) <= floor) path += `M${at1(x(i + 1))},${at1(y(v))}h.01`;
+    });
+    for (const dots of [all, kept]) mark(dots, { d: path });
+    const place = x(rank + 0.5);
+    mark(room, { width: place });
+    mark(cut, { x1: place, x2: place, visibility: values.length ? "visible" : "hidden" });
+    const error = f.percent1(whole ? Math.sqrt(lost / whole) : 0);
+    const text = values.length ? fill(t.spectrum_facts, { rank, error }) : "";
+    write(title, name);
+    write(facts, text);
+    mark(svg, { "aria-label": `${name}. ${text}` });
+  }
+  return { node, scale, draw };
+}

@@ -1,0 +1,447 @@
+"""Training in steps: what a step does, what is undone, what is told, and that it goes on as if it had never stopped."""
+
+import copy
+import math
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.utils.data import DataLoader, TensorDataset
+
+from lowrank_kit.checks import InputError
+from lowrank_kit.methods.batches import Batches
+from lowrank_kit.methods.training import Failure, Training, buffers_kept, constant, one_cycle, stacked
+from lowrank_kit.models.layers import channels_last
+
+SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
+ADAM = partial(torch.optim.Adam, lr=0.01)
+
+
+def network():
+    """With BatchNorm and dropout; inputs (n, 6), 3 classes."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, 3)).double()
+
+
+def examples(n=40, seed=1):
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 6, dtype=torch.float64, generator=generator)
+    return x, (x[:, :3] + 0.3 * x[:, 3:]).argmax(dim=1)
+
+
+def batches(size=8):
+    x, y = examples()
+    return [*zip(x.split(size), y.split(size), strict=True)]
+
+
+def loader(own=True):
+    generator = torch.Generator().manual_seed(3) if own else None
+    return DataLoader(TensorDataset(*examples()), batch_size=8, shuffle=True, generator=generator)
+
+
+def state(training):
+    """All that a training is, but for its random numbers: tensors by name."""
+    memory = [
+        (place, name, torch.as_tensor(value))
+        for place, p in enumerate(p for group in training.optimiser.param_groups for p in group["params"])
+        for name, value in training.optimiser.state.get(p, {}).items()
+        if value is not None
+    ]
+    counts = (training.steps, training.epoch, training.batches, training.total)
+    return {
+        **{name: values.clone() for name, values in training.model.state_dict().items()},
+        **{f"memory {place} {name}": value.clone() for place, name, value in memory},
+        "counts": torch.tensor(counts),
+        "losses": torch.tensor(training.losses, dtype=torch.float64),
+    }
+
+
+def assert_same(found, expected):
+    assert [*found] == [*expected]
+    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
+
+
+# a step
+
+
+def test_a_step_is_the_optimisers():
+    training, model = Training(network(), SGD), network().train()
+    optimiser = SGD(model.parameters())
+    for (x, y), seed in zip(batches(), range(5), strict=True):
+        torch.manual_seed(seed)
+        value = training.step(x, y)
+        torch.manual_seed(seed)
+        optimiser.zero_grad()
+        loss = F.cross_entropy(model(x), y)
+        loss.backward()
+        optimiser.step()
+        assert value == loss.item()
+    assert_same(dict(training.model.state_dict()), dict(model.state_dict()))
+    assert training.steps == 5
+
+
+def test_the_given_model_is_trained_in_place_and_in_training_mode():
+    model = network().eval()
+    training = Training(model, SGD)
+    before = copy.deepcopy(model.state_dict())
+    training.step(*batches()[0])
+    assert training.model is model and model.training
+    assert not torch.equal(model[0].weight, before["0.weight"]) and int(model[1].num_batches_tracked) == 1
+
+
+def test_a_loss_of_ones_own_is_what_is_lowered():
+    model = nn.Linear(2, 1).double()
+    training = Training(model, partial(torch.optim.SGD, lr=0.1), loss=lambda out, y: (out - y).square().mean())
+    x = torch.randn(20, 2, dtype=torch.float64)
+    y = x @ torch.tensor([[2.0], [-1.0]], dtype=torch.float64) + 0.5
+    losses = [training.step(x, y) for _ in range(300)]
+    assert losses[-1] < 1e-6 < losses[0]
+    torch.testing.assert_close(
+        model.weight.detach(), torch.tensor([[2.0, -1.0]], dtype=torch.float64), atol=1e-3, rtol=0
+    )
+
+
+def test_frozen_parameters_stay_as_they_are():
+    model = network()
+    model[0].weight.requires_grad_(False)
+    before = model[0].weight.clone()
+    training = Training(model, ADAM)
+    training.step(*batches()[0])
+    assert torch.equal(model[0].weight, before)
+    assert sum(len(group["params"]) for group in training.optimiser.param_groups) == 5
+
+
+def test_images_come_in_the_layout_of_the_network():
+    seen = []
+    model = channels_last(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Flatten(), nn.Linear(4 * 4, 3)))
+    model[0].register_forward_pre_hook(lambda module, args: seen.append(args[0].stride()))
+    Training(model, SGD).step(torch.randn(2, 3, 4, 4), torch.tensor([0, 2]))
+    assert seen == [torch.empty(2, 3, 4, 4).to(memory_format=torch.channels_last).stride()]
+
+
+# the learning rate
+
+
+def test_one_cycle_rises_and_falls_to_nothing():
+    rates = [one_cycle(k / 100) for k in range(101)]
+    assert rates[0] == pytest.approx(0.05) and max(rates) == rates[20] == pytest.approx(1) and rates[-1] < 1e-12
+    assert all(a < b for a, b in pairwise(rates[:21]))
+    assert all(a > b for a, b in pairwise(rates[20:]))
+    assert one_cycle(0.25, warm_up=0.5) == pytest.approx(0.525)
+    assert {constant(k / 10) for k in range(11)} == {1.0}
+
+
+def test_the_rate_follows_the_schedule_over_all_epochs():
+    training = Training(network(), SGD, schedule=lambda progress: 1 - progress)
+    rates = [training.optimiser.param_groups[0]["lr"] for _ in training.run(batches(), epochs=2)]
+    assert rates == pytest.approx([0.1 * (1 - k / 10) for k in range(10)])
+    assert training.progress == 1 and training.total == 10
+
+
+def test_every_group_of_parameters_keeps_its_own_rate():
+    def two_groups(parameters):
+        first, *rest = parameters
+        return torch.optim.SGD([{"params": [first], "lr": 1.0}, {"params": rest}], lr=0.1)
+
+    training = Training(network(), two_groups, schedule=lambda progress: 0.5)
+    training.step(*batches()[0])
+    assert [group["lr"] for group in training.optimiser.param_groups] == [0.5, 0.05]
+
+
+def test_without_a_length_the_schedule_stands_at_its_beginning():
+    training = Training(network(), SGD, schedule=one_cycle)
+    training.step(*batches()[0])
+    assert training.progress == 0 and training.optimiser.param_groups[0]["lr"] == pytest.approx(0.005)
+
+
+# a run
+
+
+def test_a_run_goes_over_the_batches_once_an_epoch():
+    training, given = Training(network(), SGD), batches()
+    torch.manual_seed(5)
+    losses = [*training.run(given, epochs=3)]
+    twin = Training(network(), SGD)
+    torch.manual_seed(5)
+    assert losses == [twin.step(x, y) for _ in range(3) for x, y in given]
+    assert (training.epoch, training.batches, training.steps) == (3, 0, 15)
+    assert [*training.run(given, epochs=3)] == []
+
+
+class Epochs:
+    """Batches that are a function of the epoch, and tell what they are asked for."""
+
+    def __init__(self):
+        self.asked = []
+
+    def epoch(self, number, *, start=0):
+        self.asked.append((number, start))
+        return iter(batches()[start:])
+
+
+def test_batches_that_know_their_epochs_are_asked_for_no_more_than_is_left():
+    training, given = Training(network(), SGD), Epochs()
+    run = training.run(given, epochs=2)
+    assert len([next(run) for _ in range(7)]) == 7
+    run.close()
+    assert len([*training.run(given, epochs=2)]) == 3
+    assert given.asked == [(0, 0), (1, 0), (1, 2)]
+
+
+# what fails
+
+
+class Sick(nn.Module):
+    """A network whose outputs or gradients are not finite when it is told so; inputs (n, 6)."""
+
+    def __init__(self, what):
+        super().__init__()
+        self.body, self.what, self.sick = network(), what, False
+
+    def forward(self, x):
+        y = self.body(x)
+        if not self.sick:
+            return y
+        # The root's gradient at 0 is infinite.
+        return y * float("nan") if self.what == "loss" else y + (0 * y).sqrt()
+
+
+sick = pytest.mark.parametrize(
+    ("what", "reason"),
+    [("loss", "the loss is nan"), ("gradient", "a gradient is not finite")],
+    ids=["loss", "gradient"],
+)
+optimisers = pytest.mark.parametrize("optimiser", [SGD, ADAM], ids=["SGD", "Adam"])
+
+
+@sick
+@optimisers
+def test_a_step_that_is_not_finite_is_undone_to_the_bit_and_told(what, reason, optimiser):
+    training = Training(Sick(what), optimiser)
+    first, second, *_ = batches()
+    training.step(*first)
+    before = state(training)
+    training.model.sick = True
+    assert math.isnan(training.step(*second))
+    assert_same(state(training), before)
+    assert training.failures == [Failure(1, reason)]
+    assert training.trajectory.facts["failures"] == 1
+    training.model.sick = False
+    assert math.isfinite(training.step(*second)) and training.steps == 2
+
+
+@sick
+@optimisers
+def test_three_in_a_row_are_told_with_the_state_from_before(what, reason, optimiser):
+    training = Training(Sick(what), optimiser)
+    first, *rest = batches()
+    training.step(*first)
+    before = state(training)
+    training.model.sick = True
+    words = (
+        rf"at step 1 {reason}, 3 times in a row\. What these steps did is undone; lower the learning rate, now 0\.\d+"
+    )
+    with pytest.raises(InputError, match=words):
+        [training.step(x, y) for x, y in rest]
+    assert len(training.failures) == 3
+    assert_same(state(training), before)
+    assert math.isnan(training.step(*first))  # who goes on anyhow has as many tries again
+    training.model.sick = False
+    assert math.isfinite(training.step(*first))
+
+
+def test_failures_between_which_a_step_succeeds_are_not_in_a_row():
+    training = Training(Sick("loss"), SGD)
+    for turn in range(8):
+        training.model.sick = turn % 3 != 0
+        training.step(*batches()[0])
+    assert len(training.failures) == 5 and training.steps == 3
+
+
+def test_a_run_goes_on_behind_a_batch_that_failed():
+    training, given = Training(network(), SGD), batches()
+    given[2] = (given[2][0] * float("inf"), given[2][1])
+    losses = [*training.run(given, epochs=2)]
+    assert [k for k, loss in enumerate(losses) if math.isnan(loss)] == [2, 7]
+    assert (training.steps, training.epoch) == (8, 2)
+    assert all(p.isfinite().all() for p in training.model.state_dict().values())
+
+
+# what is recorded
+
+
+def test_a_row_begins_with_the_mean_loss_since_the_row_before():
+    training = Training(network(), SGD, name="mine")
+    losses = []
+    for x, y in batches():
+        losses.append(training.step(x, y))
+        if training.steps in (2, 5):
+            training.record(accuracy=0.1 * training.steps)
+            training.record(more=[training.steps, 7.0])
+    found = training.trajectory
+    assert (found.name, found.steps.tolist(), found.layers) == ("mine", [2, 5], ())
+    assert found["loss"] == pytest.approx([np.mean(losses[:2]), np.mean(losses[2:])])
+    assert found["accuracy"] == pytest.approx([0.2, 0.5]) and found["more"].tolist() == [[2, 7], [5, 7]]
+
+
+def test_what_was_not_looked_at_is_missing_from_its_row():
+    training = Training(network(), SGD)
+    training.record(accuracy=0.5)
+    training.step(*batches()[0])
+    training.record(size=3)
+    found = training.trajectory
+    np.testing.assert_array_equal(found["accuracy"], [0.5, np.nan])
+    np.testing.assert_array_equal(found["size"], [np.nan, 3])
+    assert np.isnan(found["loss"][0]) and found.name == "Sequential"
+
+
+def test_before_anything_is_recorded_the_trajectory_is_empty():
+    assert len(Training(network(), SGD).trajectory) == 0
+
+
+def test_entries_of_different_sizes_are_filled_up():
+    found = stacked([np.ones((2, 1)), None, np.ones((1, 3))])
+    assert found.shape == (3, 2, 3) and np.isnan(found).sum() == 4 + 6 + 3
+    np.testing.assert_array_equal(stacked([1, None, 2.5]), [1, np.nan, 2.5])
+    assert stacked([None, None]).shape == (2,) and stacked([]).shape == (0,)
+
+
+def test_statistics_are_put_back():
+    model = network().train()
+    before = copy.deepcopy(model.state_dict())
+    with buffers_kept(model):
+        model(examples()[0])
+        assert int(model[1].num_batches_tracked) == 1
+    assert_same(dict(model.state_dict()), dict(before))
+
+
+# going on
+
+
+def whole_run(kind, optimiser):
+    """The losses of three epochs in one go, and where they end."""
+    training = Training(network(), optimiser, schedule=one_cycle)
+    torch.manual_seed(11)
+    return [*training.run(BATCHES[kind](), 3)], state(training)
+
+
+BATCHES = {
+    "list": batches,
+    "loader": loader,
+    "loader on the common generator": lambda: loader(own=False),
+    "batches of the kit": lambda: Batches(*examples(), size=8, seed=4),
+}
+kinds = pytest.mark.parametrize("kind", BATCHES)
+
+
+@kinds
+@optimisers
+@pytest.mark.parametrize("stop", [1, 4, 5, 6, 12])
+def test_a_run_that_was_stopped_goes_on_to_the_bit(kind, optimiser, stop):
+    losses, end = whole_run(kind, optimiser)
+    training, given = Training(network(), optimiser, schedule=one_cycle), BATCHES[kind]()
+    torch.manual_seed(11)
+    run = training.run(given, 3)
+    found = [next(run) for _ in range(stop)]
+    run.close()
+    assert [*found, *training.run(given, 3)] == losses
+    assert_same(state(training), end)
+
+
+class Interrupting:
+    """A loss that is interrupted once, at its n-th call."""
+
+    def __init__(self, call, fault, after=False):
+        self.call, self.fault, self.after = call, fault, after
+
+    def __call__(self, outputs, y):
+        self.call -= 1
+        loss = F.cross_entropy(outputs, y)
+        if self.call == 0 and self.after:
+            loss.register_hook(self._stop)
+        elif self.call == 0:
+            raise self.fault
+        return loss
+
+    def _stop(self, gradient):
+        raise self.fault
+
+
+faults = pytest.mark.parametrize("fault", [KeyboardInterrupt(), RuntimeError("out of memory")], ids=["Ctrl-C", "error"])
+
+
+@kinds
+@optimisers
+@faults
+@pytest.mark.parametrize("call", [1, 4, 6])
+def test_a_step_that_was_interrupted_has_not_been(kind, optimiser, fault, call):
+    losses, end = whole_run(kind, optimiser)
+    training, given = (
+        Training(network(), optimiser, loss=Interrupting(call, fault), schedule=one_cycle),
+        BATCHES[kind](),
+    )
+    torch.manual_seed(11)
+    found = []
+    with pytest.raises(type(fault)):
+        for loss in training.run(given, 3):
+            found.append(loss)
+    assert training.steps == len(found) == call - 1 and training.failures == []
+    assert [*found, *training.run(given, 3)] == losses
+    assert_same(state(training), end)
+
+
+@optimisers
+def test_an_interruption_while_parameters_are_stepped_leaves_none_of_it(optimiser, monkeypatch):
+    training, given = Training(network(), optimiser), batches()
+    training.step(*given[0])
+    before, step = state(training), training.optimiser.step
+
+    def stop():
+        step()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training.optimiser, "step", stop)
+    with pytest.raises(KeyboardInterrupt):
+        training.step(*given[1])
+    assert_same(state(training), before)
+    assert all(p.grad is None for p in training.model.parameters())
+
+
+def test_an_interrupted_backward_pass_leaves_nothing():
+    training = Training(network(), SGD, loss=Interrupting(2, RuntimeError("out of memory"), after=True))
+    training.step(*batches()[0])
+    before = state(training)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        training.step(*batches()[1])
+    assert_same(state(training), before)
+
+
+@kinds
+def test_batches_that_break_off_can_be_gone_on_with(kind):
+    losses, end = whole_run(kind, SGD)
+    training = Training(network(), SGD, schedule=one_cycle)
+    given = BATCHES[kind]()
+    torch.manual_seed(11)
+    found, run = [], training.run(given, 3)
+    for loss in run:
+        found.append(loss)
+        if training.steps == 7:
+            with pytest.raises(KeyboardInterrupt):
+                run.throw(KeyboardInterrupt())
+            break
+    assert [*found, *training.run(given, 3)] == losses
+    assert_same(state(training), end)
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_one_epoch_after_the_other_is_the_same_as_all_at_once(own):
+    at_once, training = Training(network(), SGD), Training(network(), SGD)
+    torch.manual_seed(11)
+    losses, given = [*at_once.run(loader(own), 3)], loader(own)
+    torch.manual_seed(11)
+    assert [loss for epoch in (1, 2, 3) for loss in training.run(given, epoch)] == losses
+    assert_same(dict(training.model.state_dict()), dict(at_once.model.state_dict()))
