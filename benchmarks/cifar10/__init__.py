@@ -1,0 +1,1 @@
+"""CIFAR-10: its images, in batches to train on and as data to judge on."""
