@@ -1,7 +1,7 @@
 """CIFAR-10 dense and in Tucker form: `python -m benchmarks.cifar10 [--network vgg16] [--device cuda --jobs 4]`.
 
-Every run has a folder and goes on where it was stopped, by Ctrl-C or by --minutes; all seeds of the first method come
-last, so that a table is whole for one seed early. `--publish` writes the table, the trajectories of the first seed and
+Every run has a folder and goes on where it was stopped, by Ctrl-C or by --minutes. They are done seed by seed, so that
+a table is whole for one seed early. `--publish` writes the table, the trajectories of the first seed and
 the compressed networks to data/adaptive/.
 
 The images are the official archive (--download fetches it, its hash is checked) or a folder of images.
@@ -19,7 +19,7 @@ import torch
 
 from benchmarks.cifar10.images import FOLDER, load
 from benchmarks.cifar10.publish import publish
-from benchmarks.cifar10.run import Recipe, Run, finished, work
+from benchmarks.cifar10.run import Recipe, Run, work
 
 TOLERANCES = (0.05, 0.1, 0.2)
 
@@ -57,7 +57,7 @@ def main() -> None:
         publish(recipe.network, folder)
         return
     load(given.images, download=given.download)
-    left = [run for run in runs(given) if not finished(folder / run.name)]
+    left = runs(given)
     spawned = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(given.jobs, mp_context=spawned) as pool:
         begun = [pool.submit(work, run, recipe, given.images, folder / run.name, given.device, end) for run in left]

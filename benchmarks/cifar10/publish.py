@@ -1,11 +1,13 @@
 """What the runs on CIFAR-10 found, as the files the kit ships."""
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from benchmarks.cifar10.run import finished
+from lowrank_kit.checks import InputError
 from lowrank_kit.files import shipped, write_rows
 
 __all__ = ["publish"]
@@ -15,6 +17,9 @@ def publish(network: str, folder: Path) -> None:
     """Write data/adaptive/cifar10-<network>.json, with a row for every finished run, and beside it the trajectories
     and compressed networks of the first seed."""
     rows = list(_rows(folder))
+    recipes = {json.dumps(row["recipe"], sort_keys=True) for row in rows}
+    if len(recipes) != 1:
+        raise InputError(f"{folder} must hold finished runs of one recipe; it holds those of {len(recipes)}.")
     target = shipped("data") / "adaptive"
     facts = {"network": network, "recipe": rows[0]["recipe"], "recorded": rows[0]["recorded"]}
     write_rows(target / f"cifar10-{network}.json", facts, map(_row, rows))

@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from benchmarks.cifar10.images import Scale, crop_and_flip, load, split
+from lowrank_kit.checks import InputError
 from lowrank_kit.files import write_arrays, write_beside
 from lowrank_kit.measurement.cost import macs, n_params
 from lowrank_kit.measurement.placement import device_name
@@ -89,8 +90,11 @@ def train(run: Run, recipe: Recipe, data: Data, folder: Path, device: str, *, st
 
     `data` holds pixels. Written are result.json, the trajectory and the compressed network.
     """
-    if finished(folder):
+    if done := finished(folder):
+        if done["recipe"] != asdict(recipe):
+            raise InputError(f"{folder} was finished as {done['recipe']}; give the same options, or another --out.")
         return True
+    _check_recipe(folder / "recipe.json", recipe)
     training, start = _training(run, recipe, device), time.perf_counter()
     checkpoint, clock = folder / "training.safetensors", folder / "clock.json"
     if checkpoint.exists():
@@ -111,7 +115,8 @@ def train(run: Run, recipe: Recipe, data: Data, folder: Path, device: str, *, st
         print(_line(run, training, seconds), flush=True)
         if stop() and training.epoch + 1 < recipe.epochs:
             return False
-    _finish(run, recipe, training, scale.examples(data.test), folder, spent + time.perf_counter() - start)
+    judged = Data("cifar10", validation, scale.examples(data.test))
+    _finish(run, recipe, training, judged, folder, spent + time.perf_counter() - start)
     checkpoint.unlink()
     clock.unlink()
     return True
@@ -134,9 +139,18 @@ def _training(run: Run, recipe: Recipe, device: str) -> Training:
     )
 
 
-def _finish(run: Run, recipe: Recipe, training: Training, test: Examples, folder: Path, seconds: float) -> None:
+def _check_recipe(path: Path, recipe: Recipe) -> None:
+    """A run goes on as it began."""
+    if not path.exists():
+        _write(path, asdict(recipe))
+    begun = json.loads(path.read_text(encoding="utf-8"))
+    if begun != asdict(recipe):
+        raise InputError(f"{path.parent} was begun as {begun}; give it the same options, or another --out.")
+
+
+def _finish(run: Run, recipe: Recipe, training: Training, data: Data, folder: Path, seconds: float) -> None:
     network, plan = _used(training)
-    network = network.cpu().eval()
+    network, test = network.cpu().eval(), data.test
     found = predictions(network, test)
     facts = {
         "run": asdict(run),
@@ -146,7 +160,7 @@ def _finish(run: Run, recipe: Recipe, training: Training, test: Examples, folder
         "seconds": round(seconds, 1),
         "steps": training.steps,
         "failures": len(training.failures),
-        "validation": float(training.trajectory.last("accuracy")),
+        "validation": _accuracy(network, data.validation),
         "test": float((found == test.y).mean()),
         "predictions": "".join(map(str, found.tolist())),
         "params": n_params(network),

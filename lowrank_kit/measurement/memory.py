@@ -26,7 +26,8 @@ def training_memory(
     """Bytes held at the end of a forward pass on a batch, counted tensor by tensor.
 
     Gradients are as large as what is trained; what the forward pass keeps for the backward pass is counted once for
-    each piece of memory, weights aside. Workspaces of kernels are not seen. Buffers are put back.
+    each piece of memory, weights aside. Workspaces of kernels are not seen, nor the copies that a Training keeps of
+    weights and moments to undo a step. Buffers are put back.
     """
     device, kept = weight_of(model).device, dict[int, int]()
     own = {p.untyped_storage().data_ptr() for p in (*model.parameters(), *model.buffers())}

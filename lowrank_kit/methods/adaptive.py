@@ -12,9 +12,11 @@ arXiv 2205.13571). The bases are widened beyond the ceilings and cut to them aft
 would freeze the ranks that have reached it.
 """
 
+import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -59,7 +61,7 @@ class Adaptation:
             raise InputError("give either a `tolerance` or a `budget`, a number above 0 and below 1; got both or none.")
         for name in ("tolerance", "budget"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < 1:
+            if value is not None and not (isinstance(value, Real) and 0 < float(value) < 1):
                 raise InputError(f"`{name}` must lie above 0 and below 1; got {value!r}.")
         limits = (("floor", 1), ("local_steps", 1), ("burn_in", 0), ("ceiling", self.floor))
         for name, least in limits:
@@ -82,7 +84,7 @@ class AdaptiveTraining(Training):
     model : any network; a copy is trained, with its linear and convolution layers in factored form
     optimiser : makes the optimiser of the cores and everything that is not factored
     adaptation : how ranks are found
-    rank : where they start, as a fraction of every mode
+    rank : where they start, as a fraction of every mode, each weight cut to it and scaled to its old norm
     keep : names of layers to leave whole; the first and the last one where not given
     view : how convolutions are taken (:mod:`lowrank_kit.models.factored`); "matrix" makes this DLRT
     every : a row of the trajectory each so many truncations
@@ -114,7 +116,7 @@ class AdaptiveTraining(Training):
 
     @property
     def n_factored(self) -> int:
-        """Numbers stored in the factored layers' cores and bases."""
+        """Numbers stored in the factored layers' cores and bases; what `compressed` stores can be fewer."""
         return sum(layer.n_factored(layer.ranks) for layer in self.layers.values())
 
     @property
@@ -125,6 +127,13 @@ class AdaptiveTraining(Training):
     def compressed(self) -> tuple[nn.Module, RankPlan]:
         """The network in plain layers and eval mode, and the plan it follows; a cycle that is under way ends."""
         self.truncate()
+        budget = self.adaptation.budget
+        if budget is not None and self.n_factored > budget * self.n_dense:
+            warnings.warn(
+                f"the budget of {budget:.1%} was not reached: {self.n_factored / self.n_dense:.1%} of the parameters "
+                "are left. Train for more steps, or with a lower floor or fewer local steps.",
+                stacklevel=2,
+            )
         network, plan = plain(self.model)
         return network.eval(), plan
 

@@ -74,6 +74,10 @@ class Training:
         self.model, self.loss, self.schedule = model, loss, schedule
         self.name = name or type(model).__name__
         self.optimiser = optimiser(self._stepped())
+        if isinstance(self.optimiser, torch.optim.LBFGS):
+            raise InputError(
+                "`optimiser` must take one gradient a step; LBFGS asks for several. Take SGD, Adam or AdamW."
+            )
         for group in self.optimiser.param_groups:
             group.setdefault("initial_lr", group["lr"])
         # How many steps were taken, the epoch and the batches of it that are done, and how many there are in all.
@@ -122,7 +126,13 @@ class Training:
         `batches` is a DataLoader or anything else that can be gone through once an epoch, or
         :class:`lowrank_kit.methods.batches.Batches`, which need not be gone through again to go on.
         """
-        self.total = self.total or epochs * _length(batches)
+        length = _length(batches)
+        if not length and self.schedule is not constant:
+            raise InputError(
+                "`batches` must have a length where the learning rate follows a schedule: a list, Batches, or a "
+                "DataLoader of a dataset with one."
+            )
+        self.total = max(self.total, epochs * length)
         while self.epoch < epochs:
             for x, y in self._rest_of_epoch(batches):
                 value = self.step(x, y)
@@ -203,7 +213,8 @@ class Training:
             rates = ", ".join(f"{group['lr']:.3g}" for group in self.optimiser.param_groups)
             raise InputError(
                 f"training must have finite losses and gradients; at step {self.steps} {reason}, {PATIENCE} times in a "
-                f"row. What these steps did is undone; lower the learning rate, now {rates}, or look at the data."
+                "row. What these steps did is undone, but the ruin may lie before them: begin anew, or from a "
+                f"checkpoint, with a learning rate below {rates}, or look at the data."
             )
 
     def _put_back(self, buffers: list[torch.Tensor]) -> None:
@@ -234,7 +245,8 @@ class Training:
         vars(self).update(to["counts"], **{name: [*entries] for name, entries in to["lists"].items()})
 
     def _placed(self, x: torch.Tensor) -> torch.Tensor:
-        x = x.to(weight_of(self.model).device)
+        weight = weight_of(self.model)
+        x = x.to(weight.device, weight.dtype if x.is_floating_point() else None)
         return x.contiguous(memory_format=torch.channels_last) if self._channels_last and x.ndim == 4 else x
 
     @property
@@ -295,4 +307,8 @@ def _copied(value: Any) -> Any:
 
 
 def _length(batches: Any) -> int:
-    return len(batches) if hasattr(batches, "__len__") else 0
+    """Batches in an epoch; 0 where that is not known."""
+    try:
+        return len(batches)
+    except TypeError:
+        return 0

@@ -60,25 +60,19 @@ class Factored(nn.Module):
         bias = layer.bias
         self.bias = None if bias is None else nn.Parameter(bias.detach().clone(), requires_grad=bias.requires_grad)
         self.weight_shape = tuple(layer.weight.shape)
+        # The sizes (n_i,) of the modes that have bases, which no rank can exceed.
+        self.limits = tuple(basis.shape[0] for basis in bases)
+        # How many truncations add up in the weight's error: a matrix has the same values in both of its modes.
+        self.independent_modes = 1 if len(bases) == 2 == core.ndim else len(bases)
 
     @property
     def ranks(self) -> tuple[int, ...]:
         return tuple(basis.shape[1] for basis in self.bases)
 
     @property
-    def limits(self) -> tuple[int, ...]:
-        """The sizes (n_i,) of the modes that have bases, which no rank can exceed."""
-        return tuple(basis.shape[0] for basis in self.bases)
-
-    @property
     def n_dense(self) -> int:
         """Numbers in the weight this stands for."""
         return torch.Size(self.weight_shape).numel()
-
-    @property
-    def independent_modes(self) -> int:
-        """How many truncations add up in the weight's error: a matrix has the same values in both of its modes."""
-        return 1 if len(self.bases) == 2 == self.core.ndim else len(self.bases)
 
     @property
     def weight(self) -> torch.Tensor:

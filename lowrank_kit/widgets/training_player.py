@@ -253,12 +253,18 @@ class TrainingPlayer(Board):
     def _go(self, *before: str) -> None:
         self._check_open()
         if self._become("running", *before):
+            self.fault = ""
             self._worker.chore(self._work(self._course()))
 
     def _work(self, course: Course) -> Iterator[None]:
         """The training, a piece at a time while it is to run; then a picture of what there is."""
         while self.state == "running" and course is self._shown:
-            goes_on = course.advance()
+            try:
+                goes_on = course.advance()
+            except Exception:
+                if course is not self._shown:  # nobody looks at it any more
+                    return
+                raise
             self._tell(course, now=not goes_on)
             if not goes_on:
                 self._finish(course)

@@ -829,3 +829,19 @@ def test_an_adaptation_that_cannot_be(settings, words):
 def test_a_training_that_cannot_be(options, words):
     with pytest.raises(InputError, match=words):
         AdaptiveTraining(net(), SGD, Adaptation(0.1), **options)
+
+
+def test_a_budget_that_was_not_reached_is_told():
+    model = nn.Sequential(nn.Linear(8, 30), nn.ReLU(), nn.Linear(30, 40), nn.ReLU(), nn.Linear(40, 3))
+    training = AdaptiveTraining(model, partial(torch.optim.SGD, lr=0.1), Adaptation(budget=0.05, local_steps=1))
+    training.step(torch.randn(4, 8), torch.tensor([0, 1, 2, 0]))
+    with pytest.warns(UserWarning, match=r"the budget of 5\.0% was not reached"):
+        training.compressed()
+
+
+def test_an_optimiser_that_keeps_no_entry_for_each_number_is_refused():
+    model = nn.Sequential(nn.Linear(8, 30), nn.ReLU(), nn.Linear(30, 40), nn.ReLU(), nn.Linear(40, 3))
+    training = AdaptiveTraining(model, torch.optim.Adafactor, Adaptation(tolerance=0.5, local_steps=1))
+    with pytest.raises(InputError, match="entry by entry"):
+        for _ in range(3):
+            training.step(torch.randn(4, 8), torch.tensor([0, 1, 2, 0]))

@@ -1,8 +1,10 @@
 """Batches depend on seed, epoch and place alone."""
 
+import pytest
 import torch
 from torch.testing import assert_close
 
+from lowrank_kit.checks import InputError
 from lowrank_kit.methods.batches import Batches
 from lowrank_kit.records import Examples
 
@@ -44,5 +46,18 @@ def test_nothing_is_drawn_from_the_callers_random_numbers():
 
 
 def test_examples_of_arrays():
-    found = Batches.of(Examples(torch.ones(3, 2).numpy(), torch.arange(3).numpy()), size=2, seed=5)
+    found = Batches.of(Examples(torch.ones(4, 2).numpy(), torch.arange(4).numpy()), size=2, seed=5)
     assert (found.size, found.seed, len(found)) == (2, 5, 2)
+
+
+@pytest.mark.parametrize(("n", "sizes"), [(1, [1]), (4, [4]), (5, [5]), (6, [4, 2]), (9, [4, 5])])
+def test_no_batch_is_left_with_a_single_example(n, sizes):
+    found = batches(n)
+    assert [len(y) for _, y in found.epoch(0)] == sizes
+    assert len(found) == len(sizes)
+
+
+@pytest.mark.parametrize(("x", "size"), [(torch.ones(3), 0), (torch.ones(2), 4)])
+def test_sizes_that_do_not_fit(x, size):
+    with pytest.raises(InputError, match="one label an input"):
+        Batches(x, torch.arange(3), size=size)
