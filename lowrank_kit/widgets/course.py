@@ -75,7 +75,9 @@ class Course:
     adaptation : how ranks are found; the training's may be replaced while it runs
     dense : what the test accuracy is compared with
 
-    Random numbers are drawn from the recipe's seed, whatever else draws meanwhile.
+    Batches are drawn from the recipe's seed. A network that draws itself, as dropout does, draws from the generator of
+    the whole process, set to the recipe's numbers for each piece of work: what another thread draws in that moment
+    mixes with it.
     """
 
     def __init__(

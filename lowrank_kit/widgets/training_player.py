@@ -50,7 +50,8 @@ class TrainingPlayer(Board):
     recipe : further settings of a :class:`lowrank_kit.widgets.course.Recipe`, such as learning_rate, local_steps, seed
 
     `start`, `pause`, `resume`, `cancel` and `restart` do what the buttons do, `set_tolerance`, `set_ceiling` and
-    `scrub` what the sliders do. `wait` lets the training come to its end, which is the same whenever the seed is.
+    `scrub` what the sliders do. `wait` lets the training come to its end, which is the same whenever the seed is
+    and nobody else draws from PyTorch's random numbers meanwhile.
     """
 
     _esm = module("training_player")
