@@ -107,10 +107,12 @@ class Worker:
 
     def _fail(self, fault: Exception) -> None:
         log.error("a board's background work failed", exc_info=fault)
-        self._fault = fault
-        if self._running == "chore":
-            self._finish_chore()
-        self._on_fault(fault)
+        try:
+            self._on_fault(fault)
+        finally:  # only now, so that who waits finds everything told
+            self._fault = fault
+            if self._running == "chore":
+                self._finish_chore()
 
     def _finish_chore(self) -> None:
         """Unless another chore has taken its place meanwhile."""
