@@ -242,9 +242,7 @@ def test_three_in_a_row_are_told_with_the_state_from_before(what, reason, optimi
     training.step(*first)
     before = state(training)
     training.model.sick = True
-    words = (
-        rf"at step 1 {reason}, 3 times in a row\. What these steps did is undone, .* a learning rate below 0\.\d+"
-    )
+    words = rf"at step 1 {reason}, 3 times in a row\. What these steps did is undone, .* a learning rate below 0\.\d+"
     with pytest.raises(InputError, match=words):
         [training.step(x, y) for x, y in rest]
     assert len(training.failures) == 3
