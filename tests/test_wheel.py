@@ -59,7 +59,7 @@ def test_the_wheel_carries_every_file_of(folder, wheel):
 def test_the_wheel_carries_no_leftovers(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert [n for n in names if "__pycache__" in n or "checkpoint" in n or n.endswith((".pyc", ".part"))] == []
+    assert [n for n in names if "__pycache__" in n or ".ipynb_checkpoints" in n or n.endswith((".pyc", ".part"))] == []
     assert {n.split("/")[0] for n in names} == {"lowrank_kit", f"lowrank_kit-{lowrank_kit.__version__}.dist-info"}
 
 

@@ -54,7 +54,7 @@ def main() -> None:
     recipe = Recipe(**{option.name: getattr(given, option.name) for option in fields(Recipe)})
     folder, end = given.out.expanduser() / recipe.network, time.time() + 60 * given.minutes
     if given.publish:
-        publish(recipe.network, folder)
+        publish(recipe.network, folder, given.images)
         return
     load(given.images, download=given.download)
     left = runs(given)

@@ -25,7 +25,7 @@ from lowrank_kit.checks import InputError
 from lowrank_kit.files import read_arrays, write_arrays, write_beside
 from lowrank_kit.records import Data, Examples
 
-__all__ = ["FOLDER", "Images", "Scale", "augmented", "crop_and_flip", "load", "split"]
+__all__ = ["FOLDER", "Images", "Scale", "augmented", "crop_and_flip", "described", "load", "split"]
 
 # Not the archive for Python, which holds pickles.
 NAME = "cifar-10-binary.tar.gz"
@@ -98,6 +98,16 @@ def load(source: str | Path = FOLDER, *, download: bool = False) -> Images:
         f"`source` must be {NAME}, a folder that holds it, or one with images in train/<class>/ and test/<class>/; "
         f"got {source}. With download=True the archive is fetched from {URL}."
     )
+
+
+def described(source: str | Path) -> str:
+    """What `load` reads there, for beside a figure."""
+    source = Path(source).expanduser()
+    if source.suffix == ".gz" or (source / NAME).exists():
+        return "the official archive"
+    kinds = sorted({path.suffix.lower().removeprefix(".") for path in (source / "test").glob("*/*")})
+    lossy = "re-encoded, so not the original pixels" if {"jpg", "jpeg"} & {*kinds} else "decoded anew"
+    return f"files ({', '.join(kinds)}), {lossy}"
 
 
 def split(images: Images, *, n_validation: int = 5000, seed: int = 0) -> Data:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from benchmarks.cifar10.images import described
 from benchmarks.cifar10.run import finished
 from lowrank_kit.checks import InputError
 from lowrank_kit.files import shipped, write_rows
@@ -13,7 +14,7 @@ from lowrank_kit.files import shipped, write_rows
 __all__ = ["publish"]
 
 
-def publish(network: str, folder: Path) -> None:
+def publish(network: str, folder: Path, images: Path) -> None:
     """Write data/adaptive/cifar10-<network>.json, with a row for every finished run, and beside it the trajectories
     and compressed networks of the first seed."""
     rows = list(_rows(folder))
@@ -21,7 +22,12 @@ def publish(network: str, folder: Path) -> None:
     if len(recipes) != 1:
         raise InputError(f"{folder} must hold finished runs of one recipe; it holds those of {len(recipes)}.")
     target = shipped("data") / "adaptive"
-    facts = {"network": network, "recipe": rows[0]["recipe"], "recorded": rows[0]["recorded"]}
+    facts = {
+        "network": network,
+        "recipe": rows[0]["recipe"],
+        "recorded": rows[0]["recorded"],
+        "images": described(images),
+    }
     write_rows(target / f"cifar10-{network}.json", facts, map(_row, rows))
     for row in rows:
         if row["run"]["method"] == "tdlrt" and row["run"]["seed"] == 0:

@@ -19,9 +19,10 @@ __all__ = ["Cifar10Runs"]
 FIELDS = {"method", "setting", "seed", "test", "params", "conv_params", "macs", "predictions"}
 HEAD = ("method", "seeds", "accuracy", "change in points", "conv parameters", "removed", "multiply-adds")
 LEGEND = """\
-{network}, {epochs} epochs. Accuracy on the {n:,} test images, mean over seeds, with its 95% interval where there is but
-one; change against the dense network of the same seed, with its 95% interval over seeds where there are several.
-Conv parameters: weights of all convolutions, the first included. Recorded: {recorded}."""
+{network}, {epochs} epochs; images: {images}.
+Accuracy on the {n:,} test images, mean over seeds, with its 95% interval where there is but one; change against the
+dense network of the same seed, with its 95% interval over seeds where there are several. Conv parameters: weights of
+all convolutions, the first included. Recorded: {recorded}."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +72,7 @@ class Cifar10Runs:
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
         n, epochs = len(self.rows[0]["predictions"]), self.facts["recipe"]["epochs"]
-        named = {"network": self.facts["network"], "recorded": self.facts["recorded"]}
+        named = {name: self.facts[name] for name in ("network", "recorded", "images")}
         return "\n".join([*table, LEGEND.format(n=n, epochs=epochs, **named)])
 
     def _cells(self, method: str, setting: float | None) -> tuple[str, ...]:

@@ -76,7 +76,7 @@ def test_the_numbers_stand_over_the_panels_with_their_kind(trajectory):
     words = plot_trajectory(trajectory, language="en").get_suptitle().split("\n")
     assert words == [
         "net, step 30 of 30",
-        "Parameters in the factors 250, 25.0% of 1,000 when dense",
+        "Parameters in training 250, 25.0% of 1,000 when dense",
         "Test accuracy (measured) 94.0% [92.0%, 96.0%], n = 500",
     ]
     recorded = Trajectory("net", STEPS, trajectory.arrays, trajectory.layers, {**trajectory.facts, "recorded": "here"})
