@@ -28,7 +28,7 @@ def test_one_seed_has_an_interval_over_images(tmp_path):
     assert head.split()[:2] == ["method", "seeds"]
     assert dense.startswith("dense      1      80.00% [67.0%, 88.8%]")
     assert "-10.00 " in adaptive and "95.0%" in adaptive and "250" in adaptive
-    assert "vgg8, 3 epochs" in legend[0] and "50 test images" in legend[0] and legend[-1].endswith("then, there.")
+    assert "vgg8, 3 epochs" in legend[0] and "50 test images" in legend[1] and legend[-1].endswith("then, there.")
 
 
 def test_several_seeds_have_an_interval_over_seeds(tmp_path):
