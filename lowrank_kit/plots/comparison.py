@@ -71,8 +71,13 @@ def _row(
     ax.hlines(row, 100 * line["change_low"], 100 * line["change_high"], color=colour, lw=1.6, zorder=2)
     ax.plot(100 * line["change"], row, "o", ms=6, color=colour, mec=figure.theme.paper, mew=0.7, zorder=3)
     left = [f"{line[name] / whole[name]:.1%}" for name in ("convolutions", "params", "macs")]
-    for end, text in zip(COLUMNS.values(), (points(line["change"]), *left), strict=True):
+    for end, text in zip(COLUMNS.values(), (_change(line["change"]), *left), strict=True):
         beside.text(end, row, text, ha="right", va="center", fontsize=8.5, color=figure.theme.ink)
+
+
+def _change(value: float) -> str:
+    """In points, with two digits where there is less than one."""
+    return f"{100 * value:+.2f}".replace("-", "\N{MINUS SIGN}") if abs(value) < 0.00995 else points(value)
 
 
 def _axis(ax: Axes, low: Sequence[float], high: Sequence[float]) -> None:

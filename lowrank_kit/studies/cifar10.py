@@ -6,6 +6,8 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from lowrank_kit.checks import InputError
 from lowrank_kit.files import read_arrays, shipped
 from lowrank_kit.records import Trajectory
@@ -17,6 +19,8 @@ from lowrank_kit.studies.results import Row
 __all__ = ["Cifar10Runs"]
 
 FIELDS = {"method", "setting", "seed", "test", "params", "conv_params", "macs", "predictions"}
+# What stays as it was at steps at which only accuracy was looked at.
+LASTING = ("ranks", "size", "widened", "tolerance", "kept", "values")
 HEAD = ("method", "seeds", "accuracy", "change in points", "conv parameters", "removed", "multiply-adds")
 LEGEND = """\
 {network}, {epochs} epochs; images: {images}.
@@ -62,9 +66,12 @@ class Cifar10Runs:
             raise InputError(
                 f"`setting` must be a tolerance of a published run, {', '.join(settings)}; got {setting!r}."
             )
-        found = Trajectory.from_arrays(*read_arrays(path))
-        facts = {"recorded": self.facts["recorded"], **found.facts}
-        return Trajectory(found.name, found.steps, found.arrays, found.layers, facts)
+        found, row = Trajectory.from_arrays(*read_arrays(path)), next(iter(self.of("tdlrt", setting).values()))
+        n = len(row["predictions"])
+        test = {"accuracy": row["test"], "interval": wilson(row["test"], n), "n": n, "n_params": row["params"]}
+        arrays = {name: _carried(values) if name in LASTING else values for name, values in found.arrays.items()}
+        facts = {"recorded": self.facts["recorded"], **found.facts, "test": test | {"change": None}}
+        return Trajectory(found.name, found.steps, arrays, found.layers, facts)
 
     def as_text(self) -> str:
         """A line for every method and setting, with a legend."""
@@ -95,6 +102,13 @@ class Cifar10Runs:
             removed,
             f"{fmean(row['macs'] for row in rows.values()):,.0f}",
         )
+
+
+def _carried(values: np.ndarray) -> np.ndarray:
+    """Entries (T, ...) that are NaN throughout as the last one before that is not."""
+    known = ~np.isnan(values).reshape(len(values), -1).all(axis=1)
+    last: np.ndarray = np.maximum.accumulate(np.where(known, np.arange(len(values)), 0))
+    return values[last]
 
 
 def _change(paired: list[float]) -> str:

@@ -45,7 +45,7 @@ def test_a_row_for_every_method_but_the_dense_one(lines):
     assert np.allclose([dot.get_xdata()[0] for dot in dots], [-0.4, -60, 0.1])
     assert "dense (98.00%)" in ax.get_xlabel()
     numbers = [t.get_text() for t in beside.texts[:4]]
-    assert numbers == ["−0.4", "10.0%", "10.0%", "10.0%"]
+    assert numbers == ["−0.40", "10.0%", "10.0%", "10.0%"]
     assert [t.get_text() for t in beside.texts[4:8]] == ["−60", "12.5%", "12.5%", "12.5%"]
 
 

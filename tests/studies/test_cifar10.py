@@ -49,9 +49,13 @@ def test_the_dense_network_comes_first_and_mild_settings_before_hard_ones(tmp_pa
 
 def test_a_trajectory_says_where_it_was_recorded(tmp_path):
     found = published(tmp_path, row("tdlrt", 0.2, 0, 0.7))
-    trajectory = Trajectory("vgg8", np.array([0, 5]), {"loss": np.array([2.0, 1.0])})
+    ranks = np.array([[[4.0, 2.0]], [[np.nan, np.nan]]])
+    trajectory = Trajectory("vgg8", np.array([0, 5]), {"loss": np.array([2.0, np.nan]), "ranks": ranks}, ("conv",))
     write_arrays(tmp_path / "cifar10-vgg8-0.2.safetensors", *trajectory.to_arrays())
-    assert found.trajectory(0.2).facts["recorded"] == "then, there"
+    read = found.trajectory(0.2)
+    assert read.facts["recorded"] == "then, there"
+    assert (read.facts["test"]["accuracy"], read.facts["test"]["n"]) == (0.7, 50)
+    assert read["ranks"].tolist() == [[[4, 2]], [[4, 2]]] and np.isnan(read["loss"][1])
     with pytest.raises(InputError, match=r"published run, 0\.2; got 0\.9"):
         found.trajectory(0.9)
 
