@@ -1,16 +1,18 @@
 """Time of one forward pass: warmed up, networks interleaved, raw times kept."""
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from typing import Any
 
 import numpy as np
-import psutil
 import torch
 from torch import nn
+from torch.utils.benchmark import Timer
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.measurement.load import Load
+from lowrank_kit.measurement.passes import Pass, prepared
 from lowrank_kit.measurement.placement import device_name
 from lowrank_kit.models.running import evaluating, inputs_for, layout_of, weight_of
 from lowrank_kit.records import Timing
@@ -18,8 +20,11 @@ from lowrank_kit.records import Timing
 __all__ = ["latency"]
 
 Clock = Callable[[], float]
-WARM_UP = 3
+# Seconds a pass, over so many passes in a row.
+Elapsed = Callable[[Pass, int], float]
 FEWEST = 5
+# Short passes are taken in blocks of about so many seconds, so that a clock's own time does not count.
+BLOCK_S = 1e-3
 
 
 def latency(
@@ -28,6 +33,7 @@ def latency(
     *,
     batch: int = 1,
     budget_s: float = 1.0,
+    mode: str = "eager",
     clock: Clock = time.perf_counter,
     stop: Callable[[], bool] = lambda: False,
 ) -> list[Timing]:
@@ -35,13 +41,15 @@ def latency(
 
     Parameters
     ----------
-    models : networks on one device
+    models : networks on one device, each in its own dtype and layout
     x : inputs (n, ...); the first `batch` of them are run, repeated where n is smaller
     budget_s : wall time to spend in seconds; at least five rounds are measured
+    mode : "eager"; "graph", the kernels of a pass replayed as one CUDA graph; or "compiled" by torch.compile
     clock : seconds, for tests; on a CUDA device events are used instead
     stop : asked between rounds; when true, what is measured so far is returned, which may be nothing
 
-    Raises InputError for a batch below 1 or models on different devices.
+    Passes shorter than a millisecond are timed in blocks; a raw time is the mean of one. Raises InputError for a batch
+    below 1 or too large for the device, models on different devices, or a mode that does not work here.
     """
     if batch < 1:
         raise InputError(f"`batch` must be at least 1; got {batch}.")
@@ -49,20 +57,21 @@ def latency(
     if len(devices) != 1:
         raise InputError(f"models can be timed together on one device only; got {', '.join(map(str, devices))}.")
     device = devices.pop()
-    inputs = [inputs_for(model, x[np.arange(batch) % len(x)]) for model in models]
-    elapsed = _cuda_elapsed if device.type == "cuda" else _elapsed(clock, device)
+    rows = x[np.arange(batch) % len(x)]
+    elapsed = _by_events(device) if device.type == "cuda" else _by_timer(clock, device)
     runs: list[list[float]] = [[] for _ in models]
     with ExitStack() as stack:
-        for model, batch_inputs in zip(models, inputs, strict=True):
+        for model in models:
             stack.enter_context(evaluating(model))
-            for _ in range(WARM_UP if not stop() else 0):
-                model(batch_inputs)
-        load = _Load()
+        passes = [] if stop() else [prepared(model, inputs_for(model, rows), mode) for model in models]
+        sizes = [_block(elapsed, run) for run, _ in passes]
+        load = Load()
         end = clock() + budget_s
         while not stop() and (len(runs[0]) < FEWEST or clock() < end):
-            for model, batch_inputs, times in zip(models, inputs, runs, strict=True):
-                times.append(elapsed(model, batch_inputs))
+            for (run, _), size, times in zip(passes, sizes, runs, strict=True):
+                times.append(elapsed(run, size))
         busy = load.others()
+    setups = [setup_s for _, setup_s in passes] or [0.0] * len(models)
     return [
         Timing(
             np.array(times),
@@ -72,55 +81,51 @@ def latency(
             layout_of(model),
             torch.get_num_threads(),
             busy,
+            mode,
+            _precision(model),
+            setup_s,
         )
-        for model, times in zip(models, runs, strict=True)
+        for model, times, setup_s in zip(models, runs, setups, strict=True)
     ]
 
 
-def _elapsed(clock: Clock, device: torch.device) -> Callable[[nn.Module, torch.Tensor], float]:
-    def finish() -> None:
-        # An accelerator answers before it is done; a CPU does not.
-        if device.type != "cpu":
-            torch.accelerator.synchronize(device)
+def _block(elapsed: Elapsed, run: Pass) -> int:
+    """How many passes fill a block."""
+    return math.ceil(BLOCK_S / max(elapsed(run, 1), 1e-6))
 
-    def elapsed(model: nn.Module, inputs: torch.Tensor) -> float:
-        finish()
-        start = clock()
-        model(inputs)
-        finish()
-        return clock() - start
+
+def _by_timer(clock: Clock, device: torch.device) -> Elapsed:
+    """By PyTorch's timer, which runs twice before it looks at the clock."""
+
+    def elapsed(run: Pass, times: int) -> float:
+        # An accelerator answers before it is done; a CPU does not.
+        statement = "run()" if device.type == "cpu" else "run(); finish(device)"
+        names = {"run": run, "finish": torch.accelerator.synchronize, "device": device}
+        timer = Timer(statement, globals=names, timer=clock, num_threads=torch.get_num_threads())
+        return timer.timeit(times).mean
 
     return elapsed
 
 
-def _cuda_elapsed(model: nn.Module, inputs: torch.Tensor) -> float:
-    start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
-    with torch.cuda.device(inputs.device):
-        start.record()
-        model(inputs)
-        end.record()
-    end.synchronize()
-    return start.elapsed_time(end) / 1e3
+def _by_events(device: torch.device) -> Elapsed:
+    """By the device's own events, all passes of a block queued at once."""
+
+    def elapsed(run: Pass, times: int) -> float:
+        start, end = (torch.cuda.Event(enable_timing=True) for _ in range(2))
+        with torch.cuda.device(device):
+            run()
+            start.record()
+            for _ in range(times):
+                run()
+            end.record()
+        end.synchronize()
+        return float(start.elapsed_time(end)) / 1e3 / times
+
+    return elapsed
 
 
-class _Load:
-    """The share of the machine's processor time that other work takes between two looks."""
-
-    def __init__(self) -> None:
-        self.machine, self.own = psutil.cpu_times(), _own_seconds()
-
-    def others(self) -> float:
-        machine = psutil.cpu_times()
-        total = sum(machine) - sum(self.machine)
-        busy = total - (_idle(machine) - _idle(self.machine))
-        return float(np.clip((busy - _own_seconds() + self.own) / total, 0, 1)) if total > 0 else 0.0
-
-
-def _own_seconds() -> float:
-    """Processor time of this thread, or, where torch uses several, of this process."""
-    return time.thread_time() if torch.get_num_threads() == 1 else time.process_time()
-
-
-def _idle(machine: Any) -> float:
-    """Waiting for a disk takes no processor time either; not every system counts it."""
-    return machine.idle + getattr(machine, "iowait", 0.0)
+def _precision(model: nn.Module) -> str:
+    """How products of float32 are taken."""
+    weight, backends = weight_of(model), torch.backends
+    fast = backends.cuda.matmul.allow_tf32 and backends.cudnn.allow_tf32
+    return "tf32" if weight.device.type == "cuda" and weight.dtype == torch.float32 and fast else "ieee"

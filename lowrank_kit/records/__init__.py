@@ -5,7 +5,7 @@ from lowrank_kit.records.formats import FormatFit
 from lowrank_kit.records.grids import Grid, JointSearch, RankCurve, SearchStep
 from lowrank_kit.records.latent import LatentLayer, LatentTables
 from lowrank_kit.records.losses import LossCurve
-from lowrank_kit.records.measurements import Change, Measurement, Timing, TrainingMemory
+from lowrank_kit.records.measurements import Change, Measurement, TrainingMemory
 from lowrank_kit.records.plans import METHODS, LayerPlan, Rank, RankPlan
 from lowrank_kit.records.prices import Price, params_price
 from lowrank_kit.records.recognition import Recognition
@@ -13,12 +13,14 @@ from lowrank_kit.records.spectra import Factors, Spectrum, break_even_rank, fact
 from lowrank_kit.records.surveys import LayerReport, Survey
 from lowrank_kit.records.tables import LayerTable, NetworkTables, RankTables
 from lowrank_kit.records.tensors import TuckerFactors, tucker_params, tucker_saves
+from lowrank_kit.records.timings import MODES, Timing
 from lowrank_kit.records.trajectories import Trajectory
 from lowrank_kit.records.tucker_tables import TuckerLayer, TuckerTables
 from lowrank_kit.records.views import LatentView
 
 __all__ = [
     "METHODS",
+    "MODES",
     "Change",
     "Data",
     "Examples",

@@ -9,53 +9,12 @@ import numpy as np
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.records.plans import RankPlan
+from lowrank_kit.records.timings import Timing
 
-__all__ = ["Change", "Measurement", "Timing", "TrainingMemory", "wilson"]
+__all__ = ["Change", "Measurement", "TrainingMemory", "wilson"]
 
 # Two-sided 95 %.
 Z = NormalDist().inv_cdf(0.975)
-
-
-@dataclass(frozen=True, eq=False)
-class Timing:
-    """Raw wall times (k,) in seconds of one forward pass, and everything they depend on.
-
-    `busy` is the fraction of the machine's processor time that other processes took meanwhile.
-    """
-
-    raw_s: np.ndarray
-    batch: int
-    device: str
-    dtype: str
-    layout: str
-    threads: int
-    busy: float = 0.0
-
-    @property
-    def conditions(self) -> tuple[int, str, str, str, int]:
-        return self.batch, self.device, self.dtype, self.layout, self.threads
-
-    @property
-    def median_s(self) -> float:
-        return float(np.median(self.raw_s))
-
-    @property
-    def p95_s(self) -> float:
-        return float(np.quantile(self.raw_s, 0.95))
-
-    @property
-    def is_disturbed(self) -> bool:
-        """More than a fifth of the machine was busy with other work: measure again when it is quiet."""
-        return self.busy > 0.2
-
-    def speedup(self, against: "Timing") -> float:
-        """Median time of `against` over this one's: above 1 is faster. Raises if the conditions differ."""
-        if self.conditions != against.conditions:
-            raise InputError(
-                "times can be compared only under the same batch, device, dtype, layout and threads; "
-                f"got {self.conditions} and {against.conditions}."
-            )
-        return against.median_s / self.median_s
 
 
 @dataclass(frozen=True)

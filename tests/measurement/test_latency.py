@@ -8,8 +8,9 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.measurement import latency as room
-from lowrank_kit.measurement.latency import FEWEST, WARM_UP, latency
+from lowrank_kit.measurement import load
+from lowrank_kit.measurement.latency import BLOCK_S, FEWEST, latency
+from lowrank_kit.measurement.passes import WARM_UP
 
 X = np.arange(6, dtype=np.float32).reshape(3, 2)
 
@@ -46,17 +47,28 @@ def bench():
 
 def test_networks_take_turns_after_the_warm_up(bench):
     clock, log, models = bench
-    latency(models, X, budget_s=3.0, clock=clock)
+    latency(models, X, budget_s=9.0, clock=clock)
     order = "".join(name for name, _ in log)
-    assert order == "a" * WARM_UP + "b" * WARM_UP + "ab" * 8
+    # A look at how long a pass takes, then rounds; the timer runs a network twice before each look at the clock.
+    assert order == "a" * WARM_UP + "b" * WARM_UP + "aaabbb" + "aaabbb" * 8
 
 
 def test_raw_times_are_each_networks_own_without_the_warm_up(bench):
     clock, _, models = bench
-    a, b = latency(models, X, budget_s=3.0, clock=clock)
+    a, b = latency(models, X, budget_s=9.0, clock=clock)
     assert a.raw_s.tolist() == [1 / 8] * 8
     assert b.raw_s.tolist() == [1 / 4] * 8
     assert a.speedup(b) == 2
+    assert a.speedup_interval(b) == (2, 2)
+
+
+@pytest.mark.parametrize(("cost", "passes"), [(BLOCK_S / 4, 4), (BLOCK_S / 512, 512), (2 * BLOCK_S, 1)])
+def test_short_passes_are_timed_in_blocks(cost, passes):
+    clock, log = Clock(), []
+    timing = latency([Timed("a", clock, cost, log)], X, budget_s=0, clock=clock)[0]
+    warm = max(passes // 100, 2)
+    assert len(log) == WARM_UP + 3 + FEWEST * (warm + passes)
+    assert timing.raw_s == pytest.approx(np.full(FEWEST, cost))
 
 
 @pytest.mark.parametrize("budget", [0.0, 0.01, -1.0])
@@ -68,7 +80,7 @@ def test_at_least_five_rounds_whatever_the_budget(bench, budget):
 @pytest.mark.parametrize("rounds", [0, 1, 7])
 def test_stop_ends_it_between_rounds(bench, rounds):
     clock, _, models = bench
-    answers = iter([False, False, *[False] * rounds, True])  # asked before either warm-up and before every round
+    answers = iter([False, *[False] * rounds, True])  # asked before the warm-up and before every round
     timings = latency(models, X, budget_s=1e9, clock=clock, stop=lambda: next(answers))
     assert [t.raw_s.tolist() for t in timings] == [[1 / 8] * rounds, [1 / 4] * rounds]
 
@@ -92,7 +104,13 @@ def test_the_batch_is_the_first_examples_repeated_where_they_are_few(bench, batc
 def test_conditions_are_recorded(residual, images):
     a, b = latency([residual, residual], images.x, batch=2, budget_s=0)
     assert a.conditions == b.conditions
-    assert (a.batch, a.dtype, a.layout, a.threads) == (2, "float32", "contiguous", torch.get_num_threads())
+    assert (a.batch, a.dtype, a.layout, a.threads, a.mode) == (
+        2,
+        "float32",
+        "contiguous",
+        torch.get_num_threads(),
+        "eager",
+    )
     assert a.device
     assert 0 <= a.busy <= 1
     assert (a.raw_s > 0).all()
@@ -109,7 +127,7 @@ def test_times_of_other_conditions_refuse_a_speedup(residual, images, change, fi
     before = latency([residual], images.x, budget_s=0)[0]
     after = latency([change(residual)], images.x, budget_s=0)[0]
     assert getattr(after, field) == value
-    with pytest.raises(InputError, match="same batch, device, dtype, layout and threads"):
+    with pytest.raises(InputError, match=rf"same conditions; got unlike {field} \('{value}'"):
         after.speedup(before)
 
 
@@ -142,11 +160,11 @@ def test_what_other_work_took_is_told(bench, monkeypatch, machine, own, busy, th
     clock, _, models = bench
     machines, owns = iter([Times(0, 0, 0), machine]), iter([100.0, 100.0 + own])
     other = {"thread_time": "process_time", "process_time": "thread_time"}[counter]
-    monkeypatch.setattr(room.psutil, "cpu_times", lambda: next(machines))
-    monkeypatch.setattr(room.torch, "get_num_threads", lambda: threads)
+    monkeypatch.setattr(load.psutil, "cpu_times", lambda: next(machines))
+    monkeypatch.setattr(load.torch, "get_num_threads", lambda: threads)
     # A lone thread's own time is all that is not other work: other threads of this process disturb it too.
-    monkeypatch.setattr(room.time, counter, lambda: next(owns))
-    monkeypatch.setattr(room.time, other, None)
+    monkeypatch.setattr(load.time, counter, lambda: next(owns))
+    monkeypatch.setattr(load.time, other, None)
     timing = latency(models[:1], X, budget_s=0, clock=clock)[0]
     assert timing.busy == pytest.approx(busy)
     assert timing.is_disturbed is (busy > 0.2)
