@@ -80,6 +80,13 @@ def study(options: argparse.Namespace) -> None:
     print(f"{results.standing(asked)}.")
 
 
+def record_latency(options: argparse.Namespace) -> None:
+    """Time layers of well-known networks on this machine, most telling first, and go on next time."""
+    from lowrank_kit.studies.latency_record import record
+
+    print(f"{record(options.folder, options.device, minutes=options.minutes)} holds what was timed.")
+
+
 def writable_notebooks(copy: Path) -> Path:
     """The checkout's notebooks; of an installed package, a copy at `copy`, where files that are there already stay."""
     notebooks = shipped("notebooks")
@@ -112,6 +119,11 @@ def _parser() -> argparse.ArgumentParser:
         "--out", type=Path, help="the SQLite file of results; default: the study's name, in this folder"
     )
     command.add_argument("--jobs", type=int, default=-1, help="how many cells at once; default: one for each processor")
+    command = commands.add_parser("record-latency", help=record_latency.__doc__, description=record_latency.__doc__)
+    command.set_defaults(run=record_latency)
+    command.add_argument("--device", default="cpu", help="cpu, the default, or cuda")
+    command.add_argument("--minutes", type=float, default=9.0, help="begin nothing new after so many; default: 9")
+    command.add_argument("--folder", type=Path, default=Path("latency"), help="of the tables; default: latency")
     return parser
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from lowrank_kit.models.layers import is_channels_last
+from lowrank_kit.models.layers import has_last_strides
 
 __all__ = ["batches", "evaluating", "inputs_for", "layout_of", "watch", "weight_of"]
 
@@ -80,4 +80,4 @@ def weight_of(model: nn.Module) -> torch.Tensor:
 def layout_of(model: nn.Module) -> str:
     """`channels_last` where a convolution's weight is laid out so, else `contiguous`."""
     convolutions = (m for m in model.modules() if isinstance(m, nn.Conv2d))
-    return "channels_last" if any(map(is_channels_last, convolutions)) else "contiguous"
+    return "channels_last" if any(has_last_strides(m.weight) for m in convolutions) else "contiguous"

@@ -3,12 +3,14 @@
 from lowrank_kit.records.examples import Data, Examples
 from lowrank_kit.records.formats import FormatFit
 from lowrank_kit.records.grids import Grid, JointSearch, RankCurve, SearchStep
+from lowrank_kit.records.latencies import RecordedTime
 from lowrank_kit.records.latent import LatentLayer, LatentTables
 from lowrank_kit.records.losses import LossCurve
 from lowrank_kit.records.measurements import Change, Measurement, TrainingMemory
 from lowrank_kit.records.plans import METHODS, LayerPlan, Rank, RankPlan
 from lowrank_kit.records.prices import Price, params_price
 from lowrank_kit.records.recognition import Recognition
+from lowrank_kit.records.shapes import LayerShape
 from lowrank_kit.records.spectra import Factors, Spectrum, break_even_rank, factor_params
 from lowrank_kit.records.surveys import LayerReport, Survey
 from lowrank_kit.records.tables import LayerTable, NetworkTables, RankTables
@@ -33,6 +35,7 @@ __all__ = [
     "LatentView",
     "LayerPlan",
     "LayerReport",
+    "LayerShape",
     "LayerTable",
     "LossCurve",
     "Measurement",
@@ -43,6 +46,7 @@ __all__ = [
     "RankPlan",
     "RankTables",
     "Recognition",
+    "RecordedTime",
     "SearchStep",
     "Spectrum",
     "Survey",

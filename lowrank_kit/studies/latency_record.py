@@ -1,0 +1,170 @@
+"""Recording times on this machine into its table, a job at a time; what is there is not timed again."""
+
+import subprocess
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from lowrank_kit.checks import InputError, check_name
+from lowrank_kit.measurement.latency import latency
+from lowrank_kit.measurement.placement import device_name
+from lowrank_kit.models import vision
+from lowrank_kit.models.layers import channels_last
+from lowrank_kit.models.shapes import block_of, drawn, inputs_of, layer_of, layer_shapes
+from lowrank_kit.models.surgery import with_empty_blocks
+from lowrank_kit.records import LayerPlan, LayerShape, RecordedTime
+from lowrank_kit.studies.latency_jobs import Job, Setting, Variant, jobs, plan_at
+from lowrank_kit.studies.latency_table import read_table, table_name, write_table
+
+__all__ = ["record"]
+
+DEVICES = ("cpu", "cuda")
+# Seconds for each network or layer of a job, beside its fewest rounds.
+BUDGET_S = {"cpu": 0.2, "cuda": 0.05}
+# Seconds between two writings of the table.
+EVERY_S = 20.0
+IMAGE = (3, 32, 32)
+
+
+def record(
+    folder: Path,
+    device: str = "cpu",
+    *,
+    minutes: float = 9.0,
+    asked: Iterable[Job] | None = None,
+    tell: Callable[[str], object] = print,
+) -> Path:
+    """Time what the device's table in the folder lacks, and write it there; the path of the table.
+
+    Parameters
+    ----------
+    device : "cpu" or "cuda"
+    minutes : no job is begun after so many
+    asked : the jobs; by default :func:`lowrank_kit.studies.latency_jobs.jobs`, most telling first
+    tell : is told of every job in one line
+
+    Ctrl-C keeps what was timed. Jobs that do not fit into the device's memory, or whose mode does not work here, are
+    told of and left out. Raises InputError where there is no such device, or the table is not one.
+    """
+    check_name(device, DEVICES, name="device")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("`device` can't be 'cuda': PyTorch finds no CUDA device here.")
+    path = folder / table_name(device_name(torch.device(device)))
+    rows = list(read_table(path)) if path.exists() else []
+    there, end, written = {_key(row) for row in rows}, time.monotonic() + 60 * minutes, time.monotonic()
+    left = [job for job in (jobs(device) if asked is None else asked) if job.key not in there]
+    try:
+        for number, job in enumerate(left, 1):
+            if time.monotonic() > end:
+                break
+            tell(f"{number} of {len(left)}: {job}")
+            try:
+                rows += _timed(job, device)
+            except InputError as fault:
+                tell(f"  left out: {fault}")
+            if time.monotonic() > written + EVERY_S:
+                write_table(path, rows)
+                written = time.monotonic()
+    finally:
+        if rows:
+            write_table(path, rows)
+    return path
+
+
+def _key(row: RecordedTime) -> tuple[object, ...]:
+    """As that of the job it comes from."""
+    return row.network, row.layer, row.batch, row.dtype, row.precision, row.layout, row.mode
+
+
+def _timed(job: Job, device: str) -> Iterator[RecordedTime]:
+    """All variants of a job, in turn."""
+    found = _layers(job) if job.layer else _networks(job)
+    models = [_placed(model, job.setting, device) for _, _, model in found]
+    x = inputs_of(job.layer.shape, 1) if job.layer else _images()
+    budget_s, setting = BUDGET_S[device] * len(models), job.setting
+    with _precision(setting.precision):
+        timings = latency(models, x, batch=setting.batch, budget_s=budget_s, mode=setting.mode)
+    shape = _columns(job.layer.shape if job.layer else LayerShape(0, 0, (), (), ()))
+    where = {"driver": _driver(device), "torch": torch.__version__, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
+    for (variant, plan, _), timing in zip(found, timings, strict=True):
+        yield RecordedTime.of(
+            timing,
+            **where,
+            **shape,
+            network=job.network,
+            layer=job.layer.name if job.layer else "",
+            method=variant.method,
+            ranks=plan.ranks if plan else (),
+            fraction=round(variant.fraction, 4),
+        )
+
+
+def _layers(job: Job) -> list[tuple[Variant, LayerPlan | None, nn.Module]]:
+    assert job.layer
+    dense, found = layer_of(job.layer.shape), []
+    for variant in job.variants:
+        plan = None if variant.method == "dense" else plan_at(job.layer.shape, variant)
+        found.append((variant, plan, block_of(dense, plan) if plan else dense))
+    return found
+
+
+def _networks(job: Job) -> list[tuple[Variant, LayerPlan | None, nn.Module]]:
+    """The whole network, its first convolution and its head dense."""
+    dense = drawn(getattr(vision, job.network.removesuffix("-32"))())
+    inner = list(layer_shapes(dense, _images()).items())[1:-1]
+    found: list[tuple[Variant, LayerPlan | None, nn.Module]] = []
+    for variant in job.variants:
+        suited = [(name, shape, variant.method if variant.method in shape.methods else "svd") for name, shape in inner]
+        plans = {name: plan_at(shape, Variant(method, variant.fraction)) for name, shape, method in suited}
+        blocks = {} if variant.method == "dense" else plans
+        found.append((variant, None, drawn(with_empty_blocks(dense, blocks)) if blocks else dense))
+    return found
+
+
+def _placed(model: nn.Module, setting: Setting, device: str) -> nn.Module:
+    model = model.to(device, getattr(torch, setting.dtype))
+    return channels_last(model) if setting.layout == "channels_last" else model
+
+
+def _images() -> np.ndarray:
+    return np.random.default_rng(0).standard_normal((1, *IMAGE), dtype=np.float32)
+
+
+def _columns(shape: LayerShape) -> dict[str, Any]:
+    names = ("outputs", "inputs", "kernel", "size", "out_size", "groups")
+    return {name: getattr(shape, name) for name in names}
+
+
+@contextmanager
+def _precision(precision: str) -> Iterator[None]:
+    """Products of float32 as asked, and as before afterwards."""
+    backends: tuple[Any, ...] = (torch.backends.cuda.matmul, torch.backends.cudnn)
+    before = [backend.allow_tf32 for backend in backends]
+    try:
+        for backend in backends:
+            backend.allow_tf32 = precision == "tf32"
+        yield
+    finally:
+        for backend, was in zip(backends, before, strict=True):
+            backend.allow_tf32 = was
+
+
+@cache
+def _driver(device: str) -> str:
+    """The version of the driver, where there is one that tells."""
+    if device != "cuda":
+        return ""
+    asked = ["nvidia-smi", "--query-gpu=driver_version", "--format=csv,noheader"]
+    try:
+        found = subprocess.run(asked, capture_output=True, text=True, timeout=20, check=False)
+    except OSError:
+        return ""
+    return found.stdout.strip().partition("\n")[0]

@@ -1,0 +1,46 @@
+"""Tables of recorded times as CSV files, a file for each device."""
+
+import csv
+import io
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from lowrank_kit.checks import InputError
+from lowrank_kit.files import write_beside
+from lowrank_kit.records import RecordedTime
+
+__all__ = ["read_table", "table_name", "write_table"]
+
+
+def table_name(device: str) -> str:
+    """The file of a device's table.
+
+    >>> table_name("NVIDIA H100 80GB HBM3")
+    'nvidia-h100-80gb-hbm3.csv'
+    """
+    return f"{re.sub('[^a-z0-9]+', '-', device.lower()).strip('-')}.csv"
+
+
+def read_table(path: Path) -> tuple[RecordedTime, ...]:
+    """Raises InputError where the file is missing, damaged, or has other columns."""
+    try:
+        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
+    except (OSError, UnicodeDecodeError, csv.Error) as fault:
+        raise InputError(
+            f"{path} must be a table that `lowrank-kit record-latency` wrote; it is not ({fault})."
+        ) from None
+    try:
+        return tuple(map(RecordedTime.from_text, lines))
+    except InputError as fault:
+        raise InputError(f"{path}: {fault}") from None
+
+
+def write_table(path: Path, rows: Iterable[RecordedTime]) -> None:
+    text = io.StringIO(newline="")
+    lines = [row.to_text() for row in rows]
+    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(lines)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_beside(path, lambda part: part.write_text(text.getvalue(), encoding="utf-8"))
