@@ -24,22 +24,23 @@ from lowrank_kit.models.zoo import load
 from lowrank_kit.records import Trajectory
 from lowrank_kit.widgets.course import Course, Recipe
 
-TOLERANCE, EPOCHS, SEED, EVERY = 0.3, 20, 0, 4
-RECIPE = Recipe(epochs=EPOCHS, seed=SEED)
+TOLERANCE, EVERY = 0.3, 4
+RECIPE = Recipe(epochs=20, seed=0)
+PATH = Path(__file__).parent / "adaptive" / "mnist-cnn.safetensors"
 
 
-def start():
+def start(recipe):
     """As the player makes it: new weights from the seed."""
-    torch.manual_seed(SEED)
+    torch.manual_seed(recipe.seed)
     return channels_last(mnist_cnn())
 
 
-def dense(data):
+def dense(data, recipe):
     """The network without factors, by the same recipe, on the test images."""
-    smoothed = partial(F.cross_entropy, label_smoothing=RECIPE.label_smoothing)
-    training = Training(start(), RECIPE.optimiser, loss=smoothed, schedule=one_cycle)
-    batches = Batches.of(data.train, size=RECIPE.batch, seed=SEED)
-    for _ in tqdm(training.run(batches, EPOCHS), total=EPOCHS * len(batches), desc="dense"):
+    smoothed = partial(F.cross_entropy, label_smoothing=recipe.label_smoothing)
+    training = Training(start(recipe), recipe.optimiser, loss=smoothed, schedule=one_cycle)
+    batches = Batches.of(data.train, size=recipe.batch, seed=recipe.seed)
+    for _ in tqdm(training.run(batches, recipe.epochs), total=recipe.epochs * len(batches), desc="dense"):
         pass
     return measure(training.model.eval(), data, label="dense", latency_budget_s=0)
 
@@ -53,15 +54,19 @@ def thinned(trajectory):
     return Trajectory(trajectory.name, trajectory.steps[known], arrays, trajectory.layers, facts)
 
 
-def main():
-    _, data = load("mnist-cnn")
-    course = Course(start(), data, RECIPE.adaptation(TOLERANCE, None), RECIPE, dense=dense(data))
+def record(data, recipe, path):
+    """The finished course, whose thinned trajectory is then in the file."""
+    course = Course(start(recipe), data, recipe.adaptation(TOLERANCE, None), recipe, dense=dense(data, recipe))
     with tqdm(total=course.training.total, desc="adaptive") as bar:
         while course.advance():
             bar.update(course.training.steps - bar.n)
-    path = Path(__file__).parent / "adaptive" / "mnist-cnn.safetensors"
     path.parent.mkdir(exist_ok=True)
     write_arrays(path, *thinned(course.trajectory).to_arrays())
+    return course
+
+
+def main():
+    course = record(load("mnist-cnn")[1], RECIPE, PATH)
     print(course.record, course.record.change(course.dense), sep="\n")
 
 

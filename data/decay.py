@@ -40,6 +40,7 @@ EPOCHS, BATCH = 10, 64
 RANK, CEILING = 0.25, 16
 TOLERANCE, LOCAL_STEPS = 0.01, 10
 EVERY = 7  # steps to a stored loss, their mean
+PATH = Path(__file__).parent / "adaptive" / "decay.json"
 
 
 def images(examples):
@@ -54,14 +55,14 @@ def training_of(method, decay, rate):
     return Training(plain(factored(model, rank=RANK))[0] if method == "vanilla" else model, descent)
 
 
-def cell(method, decay, rate, seed):
+def cell(method, decay, rate, seed, epochs=EPOCHS):
     torch.set_num_threads(1)
     _, data = load("digits-mlp")
     torch.manual_seed(seed)
     training, losses = training_of(method, decay, rate), []
     row = {"method": method, "decay": decay, "rate": rate, "seed": seed}
     try:
-        losses.extend(training.run(Batches.of(images(data.train), size=BATCH, seed=seed), EPOCHS))
+        losses.extend(training.run(Batches.of(images(data.train), size=BATCH, seed=seed), epochs))
     except InputError as fault:
         return row | {"reason": str(fault)}
     whole = np.array(losses[: len(losses) // EVERY * EVERY]).reshape(-1, EVERY).mean(axis=1)
@@ -74,17 +75,14 @@ def cell(method, decay, rate, seed):
     return row
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", type=int, default=1)
-    cells = product(METHODS, DECAYS, RATES, SEEDS)
-    rows = Parallel(n_jobs=parser.parse_args().jobs, verbose=1)(delayed(cell)(*which) for which in cells)
+def facts(epochs):
+    """What all rows share."""
     _, data = load("digits-mlp")
-    facts = {
+    return {
         "recorded": f"{date.today()}, {device_name(torch.device('cpu'))}, torch {torch.__version__}",
         "python": platform.python_version(),
         "network": "digits_cnn, conv1 and head whole",
-        "epochs": EPOCHS,
+        "epochs": epochs,
         "batch": BATCH,
         "every": EVERY,
         "rank": RANK,
@@ -94,7 +92,17 @@ def main():
         "validation_examples": len(data.validation),
         "test_examples": len(data.test),
     }
-    write_rows(Path(__file__).parent / "adaptive" / "decay.json", facts, rows)
+
+
+def record(cells, path, *, epochs=EPOCHS, jobs=1):
+    rows = Parallel(n_jobs=jobs, verbose=1)(delayed(cell)(*which, epochs) for which in cells)
+    write_rows(path, facts(epochs), rows)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", type=int, default=1)
+    record(product(METHODS, DECAYS, RATES, SEEDS), PATH, jobs=parser.parse_args().jobs)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Training in steps: what a step does, what is undone, what is told, and that it goes on as if it had never stopped."""
+"""Training in steps: what a step does, what is undone, and what is told."""
 
 import copy
 import math
@@ -10,60 +10,13 @@ import pytest
 import torch
 from torch import nn
 from torch.nn import functional as F
-from torch.utils.data import DataLoader, TensorDataset
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.methods.batches import Batches
 from lowrank_kit.methods.training import Failure, Training, buffers_kept, constant, one_cycle, stacked
 from lowrank_kit.models.layers import channels_last
-
-SGD = partial(torch.optim.SGD, lr=0.1, momentum=0.9)
-ADAM = partial(torch.optim.Adam, lr=0.01)
-
-
-def network():
-    """With BatchNorm and dropout; inputs (n, 6), 3 classes."""
-    torch.manual_seed(0)
-    return nn.Sequential(nn.Linear(6, 12), nn.BatchNorm1d(12), nn.ReLU(), nn.Dropout(0.3), nn.Linear(12, 3)).double()
-
-
-def examples(n=40, seed=1):
-    generator = torch.Generator().manual_seed(seed)
-    x = torch.randn(n, 6, dtype=torch.float64, generator=generator)
-    return x, (x[:, :3] + 0.3 * x[:, 3:]).argmax(dim=1)
-
-
-def batches(size=8):
-    x, y = examples()
-    return [*zip(x.split(size), y.split(size), strict=True)]
-
-
-def loader(own=True):
-    generator = torch.Generator().manual_seed(3) if own else None
-    return DataLoader(TensorDataset(*examples()), batch_size=8, shuffle=True, generator=generator)
-
-
-def state(training):
-    """All that a training is, but for its random numbers: tensors by name."""
-    memory = [
-        (place, name, torch.as_tensor(value))
-        for place, p in enumerate(p for group in training.optimiser.param_groups for p in group["params"])
-        for name, value in training.optimiser.state.get(p, {}).items()
-        if value is not None
-    ]
-    counts = (training.steps, training.epoch, training.batches, training.total)
-    return {
-        **{name: values.clone() for name, values in training.model.state_dict().items()},
-        **{f"memory {place} {name}": value.clone() for place, name, value in memory},
-        "counts": torch.tensor(counts),
-        "losses": torch.tensor(training.losses, dtype=torch.float64),
-    }
-
-
-def assert_same(found, expected):
-    assert [*found] == [*expected]
-    assert [name for name in expected if not torch.equal(found[name], expected[name])] == []
-
+from tests.methods.plain_trainings import ADAM, SGD, batches, examples, network, optimisers, state
+from tests.methods.states import assert_same
 
 # a step
 
@@ -123,6 +76,16 @@ def test_images_come_in_the_layout_of_the_network():
     assert seen == [torch.empty(2, 3, 4, 4).to(memory_format=torch.channels_last).stride()]
 
 
+def test_inputs_take_the_networks_precision():
+    training = Training(nn.Linear(4, 2).double(), partial(torch.optim.SGD, lr=0.1))
+    assert math.isfinite(training.step(torch.randn(3, 4), torch.tensor([0, 1, 0])))
+
+
+def test_an_optimiser_of_several_gradients_a_step_is_refused():
+    with pytest.raises(InputError, match="LBFGS"):
+        Training(nn.Linear(4, 2), torch.optim.LBFGS)
+
+
 # the learning rate
 
 
@@ -156,6 +119,23 @@ def test_without_a_length_the_schedule_stands_at_its_beginning():
     training = Training(network(), SGD, schedule=one_cycle)
     training.step(*batches()[0])
     assert training.progress == 0 and training.optimiser.param_groups[0]["lr"] == pytest.approx(0.005)
+
+
+def test_more_epochs_lengthen_the_schedule():
+    model = nn.Linear(4, 2)
+    training = Training(model, partial(torch.optim.SGD, lr=1.0), schedule=one_cycle)
+    batches = Batches(torch.randn(8, 4), torch.arange(8) % 2, size=4)
+    list(training.run(batches, 2))
+    before = model.weight.detach().clone()
+    list(training.run(batches, 6))
+    assert (training.total, training.steps) == (12, 12)
+    assert not torch.equal(model.weight, before)
+
+
+def test_a_schedule_needs_a_length():
+    training = Training(nn.Linear(4, 2), partial(torch.optim.SGD, lr=1.0), schedule=one_cycle)
+    with pytest.raises(InputError, match="must have a length"):
+        next(training.run(iter([(torch.randn(3, 4), torch.zeros(3, dtype=torch.int64))]), 1))
 
 
 # a run
@@ -215,7 +195,6 @@ sick = pytest.mark.parametrize(
     [("loss", "the loss is nan"), ("gradient", "a gradient is not finite")],
     ids=["loss", "gradient"],
 )
-optimisers = pytest.mark.parametrize("optimiser", [SGD, ADAM], ids=["SGD", "Adam"])
 
 
 @sick
@@ -315,158 +294,3 @@ def test_statistics_are_put_back():
         model(examples()[0])
         assert int(model[1].num_batches_tracked) == 1
     assert_same(dict(model.state_dict()), dict(before))
-
-
-# going on
-
-
-def whole_run(kind, optimiser):
-    """The losses of three epochs in one go, and where they end."""
-    training = Training(network(), optimiser, schedule=one_cycle)
-    torch.manual_seed(11)
-    return [*training.run(BATCHES[kind](), 3)], state(training)
-
-
-BATCHES = {
-    "list": batches,
-    "loader": loader,
-    "loader on the common generator": lambda: loader(own=False),
-    "batches of the kit": lambda: Batches(*examples(), size=8, seed=4),
-}
-kinds = pytest.mark.parametrize("kind", BATCHES)
-
-
-@kinds
-@optimisers
-@pytest.mark.parametrize("stop", [1, 4, 5, 6, 12])
-def test_a_run_that_was_stopped_goes_on_to_the_bit(kind, optimiser, stop):
-    losses, end = whole_run(kind, optimiser)
-    training, given = Training(network(), optimiser, schedule=one_cycle), BATCHES[kind]()
-    torch.manual_seed(11)
-    run = training.run(given, 3)
-    found = [next(run) for _ in range(stop)]
-    run.close()
-    assert [*found, *training.run(given, 3)] == losses
-    assert_same(state(training), end)
-
-
-class Interrupting:
-    """A loss that is interrupted once, at its n-th call."""
-
-    def __init__(self, call, fault, after=False):
-        self.call, self.fault, self.after = call, fault, after
-
-    def __call__(self, outputs, y):
-        self.call -= 1
-        loss = F.cross_entropy(outputs, y)
-        if self.call == 0 and self.after:
-            loss.register_hook(self._stop)
-        elif self.call == 0:
-            raise self.fault
-        return loss
-
-    def _stop(self, gradient):
-        raise self.fault
-
-
-faults = pytest.mark.parametrize("fault", [KeyboardInterrupt(), RuntimeError("out of memory")], ids=["Ctrl-C", "error"])
-
-
-@kinds
-@optimisers
-@faults
-@pytest.mark.parametrize("call", [1, 4, 6])
-def test_a_step_that_was_interrupted_has_not_been(kind, optimiser, fault, call):
-    losses, end = whole_run(kind, optimiser)
-    training, given = (
-        Training(network(), optimiser, loss=Interrupting(call, fault), schedule=one_cycle),
-        BATCHES[kind](),
-    )
-    torch.manual_seed(11)
-    found = []
-    with pytest.raises(type(fault)):
-        for loss in training.run(given, 3):
-            found.append(loss)
-    assert training.steps == len(found) == call - 1 and training.failures == []
-    assert [*found, *training.run(given, 3)] == losses
-    assert_same(state(training), end)
-
-
-@optimisers
-def test_an_interruption_while_parameters_are_stepped_leaves_none_of_it(optimiser, monkeypatch):
-    training, given = Training(network(), optimiser), batches()
-    training.step(*given[0])
-    before, step = state(training), training.optimiser.step
-
-    def stop():
-        step()
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(training.optimiser, "step", stop)
-    with pytest.raises(KeyboardInterrupt):
-        training.step(*given[1])
-    assert_same(state(training), before)
-    assert all(p.grad is None for p in training.model.parameters())
-
-
-def test_an_interrupted_backward_pass_leaves_nothing():
-    training = Training(network(), SGD, loss=Interrupting(2, RuntimeError("out of memory"), after=True))
-    training.step(*batches()[0])
-    before = state(training)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        training.step(*batches()[1])
-    assert_same(state(training), before)
-
-
-@kinds
-def test_batches_that_break_off_can_be_gone_on_with(kind):
-    losses, end = whole_run(kind, SGD)
-    training = Training(network(), SGD, schedule=one_cycle)
-    given = BATCHES[kind]()
-    torch.manual_seed(11)
-    found, run = [], training.run(given, 3)
-    for loss in run:
-        found.append(loss)
-        if training.steps == 7:
-            with pytest.raises(KeyboardInterrupt):
-                run.throw(KeyboardInterrupt())
-            break
-    assert [*found, *training.run(given, 3)] == losses
-    assert_same(state(training), end)
-
-
-@pytest.mark.parametrize("own", [True, False])
-def test_one_epoch_after_the_other_is_the_same_as_all_at_once(own):
-    at_once, training = Training(network(), SGD), Training(network(), SGD)
-    torch.manual_seed(11)
-    losses, given = [*at_once.run(loader(own), 3)], loader(own)
-    torch.manual_seed(11)
-    assert [loss for epoch in (1, 2, 3) for loss in training.run(given, epoch)] == losses
-    assert_same(dict(training.model.state_dict()), dict(at_once.model.state_dict()))
-
-
-def test_more_epochs_lengthen_the_schedule():
-    model = nn.Linear(4, 2)
-    training = Training(model, partial(torch.optim.SGD, lr=1.0), schedule=one_cycle)
-    batches = Batches(torch.randn(8, 4), torch.arange(8) % 2, size=4)
-    list(training.run(batches, 2))
-    before = model.weight.detach().clone()
-    list(training.run(batches, 6))
-    assert (training.total, training.steps) == (12, 12)
-    assert not torch.equal(model.weight, before)
-
-
-def test_a_schedule_needs_a_length():
-    training = Training(nn.Linear(4, 2), partial(torch.optim.SGD, lr=1.0), schedule=one_cycle)
-    with pytest.raises(InputError, match="must have a length"):
-        next(training.run(iter([(torch.randn(3, 4), torch.zeros(3, dtype=torch.int64))]), 1))
-
-
-def test_inputs_take_the_networks_precision():
-    training = Training(nn.Linear(4, 2).double(), partial(torch.optim.SGD, lr=0.1))
-    assert math.isfinite(training.step(torch.randn(3, 4), torch.tensor([0, 1, 0])))
-
-
-def test_an_optimiser_of_several_gradients_a_step_is_refused():
-    with pytest.raises(InputError, match="LBFGS"):
-        Training(nn.Linear(4, 2), torch.optim.LBFGS)
