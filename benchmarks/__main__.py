@@ -6,7 +6,7 @@ from importlib import import_module
 
 from benchmarks.figures import table
 
-BENCHMARKS = ("startup", "network", "decomposition", "tucker", "adaptive", "board", "latent", "player")
+BENCHMARKS = ("startup", "network", "decomposition", "tucker", "adaptive", "board", "latent", "player", "notebooks")
 
 
 def main() -> int:

@@ -65,6 +65,9 @@ def in_lab(browser: Browser, notebook: Path) -> Iterator[Page]:
     server = notebook_lab(notebook.parent, free_port())
     with running(server, environment(None)) as process, _page(browser) as page:
         page.lrk_pid = process.pid
+        # On a busy machine JupyterLab now and then asks something of its own, over the menus.
+        question = page.locator("dialog.jp-Dialog")
+        page.add_locator_handler(question, lambda _: page.keyboard.press("Escape"))
         page.goto(server.url.replace("/lab?", f"/lab/tree/{notebook.name}?reset&"))
         page.wait_for_selector(".jp-CodeCell")
         page.wait_for_selector('.jp-Notebook-ExecutionIndicator[data-status="idle"]')
