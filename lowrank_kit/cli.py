@@ -64,9 +64,7 @@ def doctor(options: argparse.Namespace) -> int:
 
 def study(options: argparse.Namespace) -> None:
     """Run the study in a YAML file, or go on with it, and print what came out."""
-    for number in ENDINGS:
-        if signal.getsignal(number) is signal.SIG_DFL:  # one that is ignored, as under nohup, stays so
-            signal.signal(number, signal.default_int_handler)
+    _end_as_by_ctrl_c()
     sys.path.append(str(Path.cwd()))  # where one's own networks are looked for, after all that is installed
     from lowrank_kit.studies.grid import Study
     from lowrank_kit.studies.results import Results
@@ -84,7 +82,9 @@ def record_latency(options: argparse.Namespace) -> None:
     """Time layers of well-known networks on this machine, most telling first, and go on next time."""
     from lowrank_kit.studies.latency_record import record
 
-    print(f"{record(options.folder, options.device, minutes=options.minutes)} holds what was timed.")
+    _end_as_by_ctrl_c()
+    path = record(options.folder, options.device, minutes=options.minutes)
+    print(f"{path} holds what was timed." if path.exists() else "nothing was timed.")
 
 
 def writable_notebooks(copy: Path) -> Path:
@@ -125,6 +125,13 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--minutes", type=float, default=9.0, help="begin nothing new after so many; default: 9")
     command.add_argument("--folder", type=Path, default=Path("latency"), help="of the tables; default: latency")
     return parser
+
+
+def _end_as_by_ctrl_c() -> None:
+    """Whatever ends this process lets it keep what it has."""
+    for number in ENDINGS:
+        if signal.getsignal(number) is signal.SIG_DFL:  # one that is ignored, as under nohup, stays so
+            signal.signal(number, signal.default_int_handler)
 
 
 def _port(asked: int | None) -> int:

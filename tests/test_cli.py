@@ -15,7 +15,13 @@ import pytest
 
 from lowrank_kit import __version__, cli
 from lowrank_kit.files import shipped
+from lowrank_kit.measurement.latency import latency
+from lowrank_kit.measurement.latency_table import read_table
+from lowrank_kit.records import LayerShape
 from lowrank_kit.server import LOOPBACK, Server, ServerError, board_page, free_port, notebook_lab, serve
+from lowrank_kit.studies import latency_record
+from lowrank_kit.studies.catalogue import Layer
+from lowrank_kit.studies.latency_jobs import Job, Setting, Variant
 
 INSTALLED = [str(Path(sys.executable).with_name("lowrank-kit"))]
 AS_MODULE = [sys.executable, "-m", "lowrank_kit"]
@@ -60,7 +66,10 @@ def test_the_version_is_the_packages(command):
     assert run(*command, "--version").stdout == f"lowrank-kit {__version__}\n"
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["demo", "--help"], ["dmeo"], ["demo", "--lang", "fr"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], ["demo", "--help"], ["record-latency", "--help"], ["dmeo"], ["demo", "--lang", "fr"]],
+)
 def test_the_module_is_the_command(arguments):
     installed, module = run(*INSTALLED, *arguments), run(*AS_MODULE, *arguments)
     assert (installed.returncode, installed.stdout, installed.stderr) == (
@@ -188,3 +197,87 @@ def test_a_place_that_cannot_be_written_gets_one_sentence(tmp_path, monkeypatch,
     monkeypatch.setattr(cli, "COPY", tmp_path / "a file" / "copy")
     assert cli.main(["lab", "--no-browser"]) == 2
     assert capsys.readouterr().err.startswith("lowrank-kit: the notebooks must be copied to ")
+
+
+@pytest.fixture
+def asked(monkeypatch, tmp_path):
+    """What recording is asked for, in place of the recording; in a folder of its own."""
+    calls = []
+
+    def record(folder, device, **options):
+        calls.append((folder, device, options))
+        if options["minutes"]:
+            folder.mkdir(parents=True)
+            (folder / "a-device.csv").touch()
+        return folder / "a-device.csv"
+
+    monkeypatch.setattr(latency_record, "record", record)
+    monkeypatch.chdir(tmp_path)
+    return calls
+
+
+@pytest.mark.parametrize(
+    ("arguments", "folder", "device", "minutes"),
+    [
+        ([], "latency", "cpu", 9.0),
+        (["--device", "cuda"], "latency", "cuda", 9.0),
+        (["--minutes", "0.5", "--folder", "times/here"], "times/here", "cpu", 0.5),
+    ],
+)
+def test_latency_is_recorded_as_asked_and_the_table_named(arguments, folder, device, minutes, asked, capsys):
+    assert cli.main(["record-latency", *arguments]) == 0
+    assert asked == [(Path(folder), device, {"minutes": minutes})]
+    assert capsys.readouterr() == (f"{Path(folder, 'a-device.csv')} holds what was timed.\n", "")
+
+
+def test_where_there_was_no_time_nothing_is_claimed(asked, capsys):
+    assert cli.main(["record-latency", "--minutes", "0"]) == 0
+    assert len(asked) == 1
+    assert capsys.readouterr().out == "nothing was timed.\n"
+
+
+@pytest.mark.parametrize("arguments", [["--minutes", "ten"], ["--batch", "3"], ["here"]])
+def test_options_that_recording_does_not_have_are_refused(arguments, asked, capsys):
+    with pytest.raises(SystemExit) as ending:
+        cli.main(["record-latency", *arguments])
+    assert ending.value.code == 2
+    assert arguments[-1] in capsys.readouterr().err
+    assert asked == []
+
+
+@pytest.mark.parametrize(
+    ("device", "sentence"),
+    [
+        ("gpu", "`device` must be one of 'cpu', 'cuda'; got 'gpu'."),
+        ("cuda", "`device` can't be 'cuda': PyTorch finds no CUDA device here."),
+    ],
+)
+def test_recording_on_a_device_that_is_not_there_gets_one_sentence(device, sentence, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(latency_record.torch.cuda, "is_available", lambda: False)
+    assert cli.main(["record-latency", "--device", device, "--folder", str(tmp_path / "times")]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.startswith(f"lowrank-kit: {sentence}")
+    assert printed.err.count("\n") == 1
+    assert not (tmp_path / "times").exists()
+
+
+def test_recording_keeps_what_was_timed_before_ctrl_c(tmp_path, monkeypatch, capsys):
+    layer = Layer("net", "fc", LayerShape(4, 3))
+    jobs = [Job("net", layer, Setting(batch, "float32", "contiguous"), (Variant(),)) for batch in (1, 2)]
+    monkeypatch.setattr(latency_record, "jobs", lambda device: iter(jobs))
+    monkeypatch.setattr(latency_record, "BUDGET_S", {"cpu": 0.0})
+
+    def interrupted_at_the_second(models, x, *, batch, **options):
+        if batch == 2:
+            raise KeyboardInterrupt
+        return latency(models, x, batch=batch, **options)
+
+    monkeypatch.setattr(latency_record, "latency", interrupted_at_the_second)
+    monkeypatch.setattr(cli.signal, "signal", lambda *ignored: None)
+    assert cli.main(["record-latency", "--folder", str(tmp_path / "times")]) == 130
+    out, err = capsys.readouterr()
+    assert [line.split(":")[0] for line in out.splitlines()] == ["1 of 2", "2 of 2"]
+    assert err == "lowrank-kit: cancelled.\n"
+    (table,) = (tmp_path / "times").iterdir()
+    assert [(row.layer, row.batch) for row in read_table(table)] == [("fc", 1)]

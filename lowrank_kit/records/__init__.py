@@ -1,10 +1,12 @@
 """What do we know? The values everything flows through: frozen, without torch, files or clocks."""
 
+from lowrank_kit.records.ceilings import Ceilings
 from lowrank_kit.records.examples import Data, Examples
 from lowrank_kit.records.formats import FormatFit
 from lowrank_kit.records.grids import Grid, JointSearch, RankCurve, SearchStep
 from lowrank_kit.records.latencies import RecordedTime
 from lowrank_kit.records.latent import LatentLayer, LatentTables
+from lowrank_kit.records.layer_times import LayerTimes
 from lowrank_kit.records.losses import LossCurve
 from lowrank_kit.records.measurements import Change, Measurement, TrainingMemory
 from lowrank_kit.records.plans import METHODS, LayerPlan, Rank, RankPlan
@@ -23,6 +25,7 @@ from lowrank_kit.records.views import LatentView
 __all__ = [
     "METHODS",
     "MODES",
+    "Ceilings",
     "Change",
     "Data",
     "Examples",
@@ -37,6 +40,7 @@ __all__ = [
     "LayerReport",
     "LayerShape",
     "LayerTable",
+    "LayerTimes",
     "LossCurve",
     "Measurement",
     "NetworkTables",

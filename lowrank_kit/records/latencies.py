@@ -1,6 +1,6 @@
 """One line of a table of recorded times: what was run, where, when and under which conditions, and how long it took."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -83,15 +83,24 @@ class RecordedTime:
         return {field.name: _written(getattr(self, field.name)) for field in fields(self)}
 
     @classmethod
-    def from_text(cls, row: Mapping[str, str]) -> "RecordedTime":
-        """What `to_text` wrote. Raises InputError for columns that are missing, foreign, or not what they should be."""
-        names = [field.name for field in fields(cls)]
-        if list(row) != names:
-            missing, foreign = [n for n in names if n not in row], [n for n in row if n not in names]
+    def columns(cls) -> list[str]:
+        return [field.name for field in fields(cls)]
+
+    @classmethod
+    def check_columns(cls, found: Iterable[str]) -> None:
+        """Raises InputError for columns that are missing, foreign, or in another order."""
+        there, names = list(found), cls.columns()
+        if there != names:
+            missing, foreign = [n for n in names if n not in there], [n for n in there if n not in names]
             raise InputError(f"a table of latencies has other columns; missing: {missing}, foreign: {foreign}.")
+
+    @classmethod
+    def from_text(cls, row: Mapping[str, str]) -> "RecordedTime":
+        """What `to_text` wrote. Raises InputError for other columns, or where one is not what it should be."""
+        cls.check_columns(row)
         try:
             return cls(**{field.name: READERS[field.type](row[field.name]) for field in fields(cls)})
-        except ValueError as fault:
+        except (ValueError, TypeError) as fault:  # None where the line is too short
             raise InputError(f"a table of latencies has a line that can't be read: {fault}.") from None
 
 
@@ -101,13 +110,9 @@ def _short(value: Any) -> Any:
 
 
 def _written(value: Any) -> str:
-    return (
-        "x".join(map(str, value))
-        if isinstance(value, tuple)
-        else f"{value:g}"
-        if isinstance(value, float)
-        else str(value)
-    )
+    if isinstance(value, tuple):
+        return "x".join(map(str, value))
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def _sides(text: str) -> Sides:

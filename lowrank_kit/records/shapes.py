@@ -60,6 +60,7 @@ class LayerShape:
         if method == "tucker":
             return outputs, inputs
         if method == "spatial":
+            self._check_spatial()
             return (min(outputs * self.kernel[1], inputs * self.kernel[0]),)
         return (min(outputs, inputs * math.prod(self.kernel)),)
 
@@ -78,11 +79,14 @@ class LayerShape:
         return replace(self, outputs=middle), self._point(middle)
 
     def _spatial(self, rank: int) -> "tuple[LayerShape, LayerShape]":
-        if len(self.kernel) != 2:
-            raise InputError(f"the method 'spatial' needs a kernel with two sides; got the layer {self}.")
+        self._check_spatial()
         (height, width), middle, between = self.kernel, rank * self.groups, (self.out_size[0], self.size[1])
         down = replace(self, outputs=middle, kernel=(height, 1), out_size=between)
         return down, replace(self, inputs=middle, kernel=(1, width), size=between)
+
+    def _check_spatial(self) -> None:
+        if len(self.kernel) != 2:
+            raise InputError(f"the method 'spatial' needs a kernel with two sides; got the layer {self}.")
 
     def _tucker(self, outputs: int, inputs: int) -> "tuple[LayerShape, LayerShape, LayerShape]":
         if self.is_linear or self.groups > 1:

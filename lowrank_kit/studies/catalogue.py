@@ -2,15 +2,19 @@
 
 VGG16 (Simonyan and Zisserman 2015, configuration D) and ResNet-50 (He et al. 2016, with the stride in the 3 x 3
 convolution) on 224 x 224 images, ViT-B/16 (Dosovitskiy et al. 2021) on their 197 tokens, and BERT-base (Devlin et al.
-2019) on 128. A shape that a network has several times is listed once, under its first name.
+2019) on 128, both without what lies before and behind their blocks. A shape that a network has several times is listed
+once, under its first name. Beside them stand shapes drawn once at random, by which a model of times is fitted and
+judged.
 """
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lowrank_kit.files import shipped
 from lowrank_kit.records import LayerShape
 
-__all__ = ["CATALOGUE", "Layer", "STAIRCASE"]
+__all__ = ["CATALOGUE", "STAIRCASE", "Layer", "drawn_layers"]
 
 
 @dataclass(frozen=True)
@@ -86,3 +90,10 @@ CATALOGUE = (
 
 # The layer whose time is taken rank by rank.
 STAIRCASE = next(layer for layer in CATALOGUE if (layer.network, layer.name) == ("resnet50", "layer3.1.conv2"))
+
+
+def drawn_layers(name: str) -> tuple[Layer, ...]:
+    """The twenty shapes drawn at random that are "fitted" on, or the twenty others that are "held-out"."""
+    rows = json.loads(shipped("data", "latency", "shapes.json").read_text(encoding="utf-8"))[name]
+    shapes = (LayerShape(m, n, tuple(kernel), tuple(size), tuple(out)) for m, n, kernel, size, out in rows)
+    return tuple(Layer(name, str(number), shape) for number, shape in enumerate(shapes))

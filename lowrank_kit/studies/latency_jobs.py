@@ -5,14 +5,17 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from lowrank_kit.records import LayerPlan, LayerShape
-from lowrank_kit.studies.catalogue import CATALOGUE, STAIRCASE, Layer
+from lowrank_kit.studies.catalogue import CATALOGUE, STAIRCASE, Layer, drawn_layers
 
-__all__ = ["Job", "Setting", "Variant", "jobs", "plan_at"]
+__all__ = ["Job", "Setting", "Variant", "forms_of", "jobs", "plan_at"]
 
 # Whole networks of `models.vision` on images of 3 x 32 x 32, and their multiply-adds.
-NETWORKS = {"vgg16-32": 313_463_808, "resnet18-32": 555_422_720}
+NETWORKS = {"vgg16-32": 313_201_664, "resnet18-32": 555_422_720}
 METHODS = ("svd", "tucker")
 FRACTIONS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
+FEW = (0.125, 0.25, 0.5)
+# The batches with which a model of times is fitted and judged.
+JUDGED = (1, 32)
 # Ranks of the staircase that are all timed, so that its steps are seen.
 FINE = range(48, 81)
 # One processor thread takes about half a second for so many multiply-adds; what takes longer is left to devices.
@@ -85,13 +88,15 @@ SETTINGS = {
 
 
 def jobs(device: str) -> Iterator[Job]:
-    """All jobs for a kind of device, "cpu" or "cuda", none twice: in each setting the whole networks, then all layers.
+    """All jobs for a kind of device, "cpu" or "cuda", none twice, setting by setting.
 
-    The layout of a linear layer is always "contiguous": it has no other.
+    In each come first the kernels that a model of times is fitted on and, where it is judged, the layers held out; then
+    whole networks, then all layers. The layout of a linear layer is always "contiguous": it has no other.
     """
     seen = set()
     for setting in SETTINGS[device]:
-        for job in (*_networks(setting), *(_layer(layer, setting) for layer in CATALOGUE)):
+        judged = (*_fitted(setting), *_held_out(setting)) if setting.batch in JUDGED else ()
+        for job in (*judged, *_networks(setting), *(_layer(layer, setting) for layer in CATALOGUE)):
             if job.key not in seen and _macs(job) <= MOST_MACS.get(device, float("inf")):
                 seen.add(job.key)
                 yield job
@@ -103,23 +108,45 @@ def plan_at(shape: LayerShape, variant: Variant) -> LayerPlan:
     return LayerPlan(ranks if len(ranks) == 2 else ranks[0], variant.method)
 
 
+def forms_of(shape: LayerShape, variant: Variant) -> tuple[LayerShape, ...]:
+    """The layers that run in a variant, one behind the other."""
+    return (shape,) if variant.method == "dense" else shape.factorised(plan_at(shape, variant))
+
+
+def _fitted(setting: Setting) -> Iterator[Job]:
+    """Each kernel alone of the layers drawn to be fitted on, dense and in factors."""
+    for layer in drawn_layers("fitted"):
+        forms = (forms_of(layer.shape, variant) for variant in _variants(layer.shape.methods, FEW))
+        for number, kernel in enumerate(dict.fromkeys(kernel for form in forms for kernel in form)):
+            yield _placed(Layer("fitted", f"{layer.name}.{number}", kernel), setting, (Variant(),))
+
+
+def _held_out(setting: Setting) -> Iterator[Job]:
+    for layer in drawn_layers("held-out"):
+        yield _placed(layer, setting, _variants(layer.shape.methods, FEW))
+
+
 def _networks(setting: Setting) -> Iterator[Job]:
     modes = (setting.mode, "compiled") if setting.mode == "eager" else (setting.mode,)
     for network, mode in product(NETWORKS, modes):
-        yield Job(network, None, replace(setting, mode=mode), _variants(METHODS))
+        yield Job(network, None, replace(setting, mode=mode), _variants(METHODS, FRACTIONS))
 
 
 def _layer(layer: Layer, setting: Setting) -> Job:
-    variants = _variants(layer.shape.methods)
+    variants = _variants(layer.shape.methods, FRACTIONS)
     if layer == STAIRCASE:
         (full,) = layer.shape.full_ranks("svd")
         variants += tuple(Variant("svd", rank / full) for rank in (*range(8, full, 8), *FINE))
+    return _placed(layer, setting, tuple(dict.fromkeys(variants)))
+
+
+def _placed(layer: Layer, setting: Setting, variants: tuple[Variant, ...]) -> Job:
     setting = replace(setting, layout="contiguous") if layer.shape.is_linear else setting
-    return Job(layer.network, layer, setting, tuple(dict.fromkeys(variants)))
+    return Job(layer.network, layer, setting, variants)
 
 
-def _variants(methods: Iterable[str]) -> tuple[Variant, ...]:
-    return (Variant(), *(Variant(method, fraction) for method in methods for fraction in FRACTIONS))
+def _variants(methods: Iterable[str], fractions: Iterable[float]) -> tuple[Variant, ...]:
+    return (Variant(), *(Variant(method, fraction) for method, fraction in product(methods, fractions)))
 
 
 def _macs(job: Job) -> int:

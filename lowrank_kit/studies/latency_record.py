@@ -15,6 +15,7 @@ from torch import nn
 
 from lowrank_kit.checks import InputError, check_name
 from lowrank_kit.measurement.latency import latency
+from lowrank_kit.measurement.latency_table import read_table, table_name, write_table
 from lowrank_kit.measurement.placement import device_name
 from lowrank_kit.models import vision
 from lowrank_kit.models.layers import channels_last
@@ -22,7 +23,6 @@ from lowrank_kit.models.shapes import block_of, drawn, inputs_of, layer_of, laye
 from lowrank_kit.models.surgery import with_empty_blocks
 from lowrank_kit.records import LayerPlan, LayerShape, RecordedTime
 from lowrank_kit.studies.latency_jobs import Job, Setting, Variant, jobs, plan_at
-from lowrank_kit.studies.latency_table import read_table, table_name, write_table
 
 __all__ = ["record"]
 
@@ -52,23 +52,25 @@ def record(
     tell : is told of every job in one line
 
     Ctrl-C keeps what was timed. Jobs that do not fit into the device's memory, or whose mode does not work here, are
-    told of and left out. Raises InputError where there is no such device, or the table is not one.
+    told of and left out. Raises InputError where there is no such device, or the table is not one or can't be written.
     """
     check_name(device, DEVICES, name="device")
     if device == "cuda" and not torch.cuda.is_available():
         raise InputError("`device` can't be 'cuda': PyTorch finds no CUDA device here.")
+    if not minutes >= 0:
+        raise InputError(f"`minutes` must be a number of at least 0; got {minutes}.")
     path = folder / table_name(device_name(torch.device(device)))
     rows = list(read_table(path)) if path.exists() else []
     there, end, written = {_key(row) for row in rows}, time.monotonic() + 60 * minutes, time.monotonic()
     left = [job for job in (jobs(device) if asked is None else asked) if job.key not in there]
     try:
         for number, job in enumerate(left, 1):
-            if time.monotonic() > end:
+            if time.monotonic() >= end:
                 break
             tell(f"{number} of {len(left)}: {job}")
             try:
-                rows += _timed(job, device)
-            except InputError as fault:
+                rows += [*_timed(job, device)]  # all of it or nothing
+            except (InputError, torch.OutOfMemoryError) as fault:
                 tell(f"  left out: {fault}")
             if time.monotonic() > written + EVERY_S:
                 write_table(path, rows)

@@ -15,8 +15,24 @@ def test_layout_follows_the_convolutions(residual, mlp):
     assert layout_of(laid_out(residual)) == "channels_last"
 
 
-def test_pointwise_kernels_alone_are_of_no_layout():
-    assert layout_of(laid_out(nn.Conv2d(4, 4, 1))) == "contiguous"
+@pytest.mark.parametrize(("inputs", "groups"), [(4, 1), (4, 2), (1, 1)])
+def test_pointwise_kernels_tell_their_layout(inputs, groups):
+    """Memory lies alike in both; the strides differ, and PyTorch chooses kernels by them."""
+    layer = nn.Conv2d(inputs, 4, 1, groups=groups)
+    assert layout_of(layer) == "contiguous"
+    assert layout_of(laid_out(layer)) == ("channels_last" if inputs > groups else "contiguous")
+
+
+def test_factors_of_one_channel_take_the_layout_of_those_with_more():
+    pair = nn.Sequential(nn.Conv2d(4, 1, 1), nn.Conv2d(1, 4, 1))
+    assert layout_of(pair) == "contiguous"
+    assert layout_of(laid_out(pair)) == "channels_last"
+
+
+def test_inputs_of_pointwise_convolutions_alone_arrive_in_their_layout(images):
+    layer = nn.Conv2d(3, 4, 1)
+    assert inputs_for(layer, images.x).is_contiguous()
+    assert inputs_for(laid_out(layer), images.x).is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("channels_last", [True, False])

@@ -25,22 +25,27 @@ def table_name(device: str) -> str:
 def read_table(path: Path) -> tuple[RecordedTime, ...]:
     """Raises InputError where the file is missing, damaged, or has other columns."""
     try:
-        lines = list(csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True))
+        reader = csv.DictReader(io.StringIO(path.read_text(encoding="utf-8")), strict=True)
+        lines = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as fault:
         raise InputError(
             f"{path} must be a table that `lowrank-kit record-latency` wrote; it is not ({fault})."
         ) from None
     try:
+        RecordedTime.check_columns(reader.fieldnames or ())
         return tuple(map(RecordedTime.from_text, lines))
     except InputError as fault:
         raise InputError(f"{path}: {fault}") from None
 
 
 def write_table(path: Path, rows: Iterable[RecordedTime]) -> None:
+    """Raises InputError where the file can't be written."""
     text = io.StringIO(newline="")
-    lines = [row.to_text() for row in rows]
-    writer = csv.DictWriter(text, lines[0], lineterminator="\n")
+    writer = csv.DictWriter(text, RecordedTime.columns(), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_beside(path, lambda part: part.write_text(text.getvalue(), encoding="utf-8"))
+    writer.writerows(row.to_text() for row in rows)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_beside(path, lambda part: part.write_text(text.getvalue(), encoding="utf-8"))
+    except OSError as fault:
+        raise InputError(f"{path} can't be written: {fault}.") from None
