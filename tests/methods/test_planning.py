@@ -10,6 +10,7 @@ from torch import nn
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.cost import layer_macs, layer_params, macs, pair_macs, rank_macs
 from lowrank_kit.measurement.measure import measure
+from lowrank_kit.methods import latency_planning
 from lowrank_kit.methods.allocation import ladder, params_prices, table_ladder
 from lowrank_kit.methods.planning import plan
 from lowrank_kit.methods.prediction import tabulate
@@ -304,7 +305,7 @@ def test_a_factorisation_can_be_planned_with_data_given_to_either(mlp, vectors):
         ({"budget": 50}, r"`budget` must be a fraction above 0 and at most 1; got 50\. Write 0\.5 for 50 %"),
         ({"budget": 0}, "`budget` must be a fraction above 0"),
         ({"budget": 0.001}, r"`budget` must be at least 0\.\d+ for this network, which is rank 1 in every layer"),
-        ({"rule": "enrgy"}, "`rule` must be one of 'energy', 'uniform'; got 'enrgy'.*mean 'energy'"),
+        ({"rule": "enrgy"}, "`rule` must be one of 'energy', 'uniform', 'latency'; got 'enrgy'.*mean 'energy'"),
         ({"cost": "flops"}, "`cost` must be one of 'params', 'macs'; got 'flops'"),
         ({"method": "svdd"}, "`method` must be one of 'svd', .*; got 'svdd'.*mean 'svd'"),
         ({"method": "aware"}, '`data` must come with the method "aware": examples to see what the layers put out'),
@@ -321,3 +322,18 @@ def test_weights_that_are_not_finite_name_the_layer(mlp):
         mlp[0].weight[0, 0] = float("nan")
     with pytest.raises(InputError, match=r"`0.weight` must hold finite numbers only"):
         plan(mlp)
+
+
+def test_latency_needs_examples(mlp):
+    with pytest.raises(InputError, match=r'`data` must come with rule="latency"'):
+        plan(mlp, rule="latency")
+
+
+def test_the_rule_of_latency_gets_what_was_asked(digits, monkeypatch):
+    asked = []
+    monkeypatch.setattr(latency_planning, "latency_plan", lambda *given, **options: asked.append((given, options)))
+    model, data = digits
+    plan(model, rule="latency", budget=0.7, data=data, batch=32, method="tucker", keep_head=False, layers=["fc1"])
+    ((found, examples), options) = asked[0]
+    assert (found.model, examples) == (model, data.validation)
+    assert options == {"budget": 0.7, "batch": 32, "method": "tucker", "keep_head": False, "layers": ["fc1"]}
