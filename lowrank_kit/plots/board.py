@@ -62,11 +62,11 @@ def numbers(measured: Measurement, dense: Measurement, text: Mapping[str, str]) 
     """The whole network in one line: what remains of it, how well it does, and by how much that changed."""
     change, (low, high) = measured.change(dense), measured.interval
     interval = text["interval"].format(low=f"{low:.1%}", high=f"{high:.1%}", n=f"{measured.n_examples:,}")
-    points = (f"{100 * part:+.1f}" for part in (change.value, change.low, change.high))
+    points = (f"{100 * part:+.1f}".replace("-", "\N{MINUS SIGN}") for part in (change.value, change.low, change.high))
     parts = [
         f"{text['params']} {measured.n_params / dense.n_params:.1%}",
         f"{text['macs']} {measured.macs / dense.macs:.1%}",
         f"{text['accuracy']} ({text['measured']}) {measured.accuracy:.1%} {interval}",
         text["change"].format(**dict(zip(("delta", "low", "high"), points, strict=True))),
     ]
-    return "   ·   ".join(parts)
+    return "  ·  ".join(parts)

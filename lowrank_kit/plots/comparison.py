@@ -17,7 +17,7 @@ LINEAR = 1.0
 TICKS = (-80, -40, -20, -10, -5, -2, -1, -0.5, 0, 0.5, 1)
 REFERENCE = "dense"
 # Where the columns of numbers end, as shares of their panel.
-COLUMNS = {"change": 0.16, "left_convolutions": 0.44, "left_parameters": 0.72, "left_macs": 1.0}
+COLUMNS = {"change": 0.14, "left_convolutions": 0.42, "left_parameters": 0.69, "left_macs": 1.0}
 
 
 def plot_comparison(
@@ -49,9 +49,9 @@ def plot_comparison(
         ax.grid(visible=False, axis="y")
         ax.spines["left"].set_visible(False)
         beside.set_axis_off()
-        for name, end in COLUMNS.items():
+        for name, end, up in [*((*column, 4) for column in COLUMNS.items()), ("left", 1.0, 17)]:
             beside.annotate(
-                figure.words[name], (end, 1), (0, 4), xycoords="axes fraction", textcoords="offset points",
+                figure.words[name], (end, 1), (0, up), xycoords="axes fraction", textcoords="offset points",
                 ha="right", va="bottom", fontsize=8, color=figure.theme.muted,
             )  # fmt: skip
     return figure

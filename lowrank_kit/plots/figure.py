@@ -1,5 +1,6 @@
 """A matplotlib Figure that shows itself in a notebook and keeps its theme, without pyplot."""
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
@@ -18,6 +19,8 @@ __all__ = ["Picture", "canvas", "picture"]
 # Pictures are drawn at twice the size they are shown at, for sharp screens.
 SHOWN_DPI = 96
 DRAWN_DPI = 2 * SHOWN_DPI
+# Matplotlib has one set of settings for all threads, and boards draw in the background: one picture at a time.
+TURN = threading.RLock()
 
 
 class Picture(Figure):
@@ -29,14 +32,15 @@ class Picture(Figure):
         self.words = strings("plots", language)
         self.description = description
 
-        self._settings = rc(theme, language)
-        with mpl.rc_context(self._settings):
-            super().__init__(layout="constrained", **options)
+        with TURN:
+            self._settings = rc(theme, language)
+            with mpl.rc_context(self._settings):
+                super().__init__(layout="constrained", **options)
 
     @contextmanager
     def styled(self) -> Iterator["Picture"]:
-        """The picture's settings while something is added to it."""
-        with mpl.rc_context(self._settings):
+        """The picture's settings while something is added to it; another thread's picture waits."""
+        with TURN, mpl.rc_context(self._settings):
             yield self
 
     def draw(self, renderer: Any) -> None:

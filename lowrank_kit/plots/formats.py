@@ -42,9 +42,9 @@ def plot_formats(fits: Sequence[FormatFit], *, language: str | None = None, them
         left.set_title(figure.words["relative_error"])
         right.set_title(figure.words["accuracy_n"].format(n=f"{n:,}"))
         for ax in (left, right):
+            ax.set_ylim(0, 1.02)
             ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
             _share_axis(ax, [fit.n_params / fit.tensor.size for fit in fits])
-        right.set_ylim(0, 1.02)
         figure.supxlabel(figure.words["share_stored"], fontsize=9, color=figure.theme.muted)
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper left", ncols=len(names), handlelength=1.4)
     return figure

@@ -96,7 +96,7 @@ def _write(ax: Axes, figure: Picture, grid: Grid, strength: np.ndarray, row: int
     text = {"change": points, "advantage": points, "kept": _share}.get(grid.measure, _percent)(value)
     note = "" if grid.notes is None else str(grid.notes[row, column])
     ax.text(column + 0.5, row + (0.4 if note else 0.5), text, ha="center", va="center", fontsize=9, color=ink)
-    ax.text(column + 0.5, row + 0.77, note, ha="center", va="center", fontsize=6.5, color=ink, alpha=0.85)
+    ax.text(column + 0.5, row + 0.77, note, ha="center", va="center", fontsize=7.5, color=ink)
 
 
 def _readable(background: tuple[float, float, float, float], theme: Theme) -> str:

@@ -35,7 +35,7 @@ def plot_losses(curves: Sequence[LossCurve], *, language: str | None = None, the
             for curve in own:
                 _draw(ax, figure, curve)
             ax.set(yscale="log", xlim=(0, max(int(c.steps[-1]) for c in curves)))
-            ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+            ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=(1, 2, 5, 10)))
             ax.yaxis.set_major_locator(LogLocator(numticks=7))
             ax.yaxis.set_minor_locator(NullLocator())
             ax.set_title(figure.words["decay"].format(decay=f"{decay:g}"))
@@ -65,7 +65,7 @@ def _label(ax: Axes, figure: Picture, curves: Sequence[LossCurve]) -> None:
         ax.annotate(
             figure.words["rate"].format(rate=f"{curve.rate:g}"), (step, height), (3, 0),
             xycoords=ax.get_xaxis_transform(), textcoords="offset points", va="center", fontsize=8,
-            color=_colour(figure, curve), annotation_clip=False,
+            color=figure.theme.muted if curve.method == "dense" else _colour(figure, curve), annotation_clip=False,
         )  # fmt: skip
 
 

@@ -20,6 +20,8 @@ MODES = ("outputs", "inputs", "height", "width")
 FURTHER = ("#009e73", "#cc79a7")
 DASHES = ("-", (0, (4, 1.5)), (0, (1, 1.5)), "-.")
 COLUMNS = 4
+# What round numbers begin with.
+ROUND = (1, 2, 5, 10)
 # Smaller singular values than this share of the largest are left outside.
 SHOWN = 1e-3
 # Accuracies that are written beside an axis on which the last points are the widest.
@@ -48,20 +50,20 @@ def plot_trajectory(
         name=trajectory.name, step=trajectory.steps[at], ranks=", ".join(_said(trajectory, name, at) for name in names)
     )
     with figure.styled():
-        grid = figure.add_gridspec(rows + 1, 12, height_ratios=[1] * rows + [1.25])
-        width = 12 // min(max(len(names), 1), COLUMNS)
-        for index, name in enumerate(names):
-            row, column = divmod(index, COLUMNS)
-            plot_ranks(trajectory, name, at, ax=figure.add_subplot(grid[row, column * width : (column + 1) * width]))
+        grid = figure.add_gridspec(2 if names else 1, 1, height_ratios=[rows, 1.25] if names else None)
+        if names:
+            above = grid[0].subgridspec(rows, -(-len(names) // rows))
+            for place, name in enumerate(names):
+                plot_ranks(trajectory, name, at, ax=figure.add_subplot(above[place]))
         spectra = bool(names) and "values" in trajectory.arrays
-        width = 4 if spectra else 6
-        below = [figure.add_subplot(grid[rows, start : start + width]) for start in range(0, 12, width)]
+        under = grid[-1].subgridspec(1, 3 if spectra else 2)
+        below = [figure.add_subplot(under[place]) for place in range(under.ncols)]
         plot_loss(trajectory, at, ax=below[0])
         plot_accuracy(trajectory, at, ax=below[1])
         if spectra:
             plot_mode_spectra(trajectory, layer or names[0], at, ax=below[2])
         figure.suptitle(
-            f"{trajectory.name}, {_numbers(trajectory, at, strings('player', figure.language))}",
+            f"{trajectory.name}  ·  {_numbers(trajectory, at, strings('player', figure.language))}",
             x=0.01, ha="left", fontsize=10,
         )  # fmt: skip
     return figure
@@ -88,7 +90,7 @@ def plot_ranks(
                 textcoords="offset points", va="top" if mode % 2 else "bottom", fontsize=8.5, color=colour,
             )  # fmt: skip
         ax.set(ylim=(0, None), ylabel="", xlabel="")
-        ax.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+        ax.yaxis.set_major_locator(MaxNLocator(5, integer=True, steps=ROUND))
         ax.set_title(layer if at is None else _said(trajectory, layer, at))
         _over_steps(ax, figure, trajectory, at)
     return figure
@@ -128,12 +130,12 @@ def plot_accuracy(
     with figure.styled():
         ax.set_yscale("function", functions=(_wide_at_the_top, _narrow_at_the_top))
         ax.vlines(trajectory.steps[known], low[known], high[known], color=figure.theme.after, alpha=0.35, lw=1.4)
-        _line(trajectory.steps, found, ax, color=figure.theme.after, marker="o", ms=3, mew=0)
+        _line(trajectory.steps, found, ax, color=figure.theme.after, marker="o", ms=3, mew=0, clip_on=False)
         lowest = np.nanmin(low) if known.any() else 0.0
         ax.set(ylim=(min(lowest, 0.9), 1), ylabel="", xlabel=figure.words["step"])
         ax.set_yticks(ACCURACIES, [f"{part:.0%}" for part in ACCURACIES])
         ax.set_ylim(min(lowest, 0.9), 1)
-        ax.set_title(figure.words["way_n"].format(n=n) if n else figure.words["accuracy"])
+        ax.set_title(figure.words["way_n"].format(n=n) if n else figure.words["way"])
         _over_steps(ax, figure, trajectory, at)
     return figure
 
@@ -167,7 +169,7 @@ def plot_mode_spectra(
         ax.yaxis.set_minor_formatter(NullFormatter())
         ax.set_title(words["modes_at"].format(layer=layer))
         if largest:
-            ax.legend(loc="upper right", handlelength=1.6, borderaxespad=0)
+            ax.legend(loc="lower left", handlelength=1.6, borderaxespad=0.2)
     return figure
 
 
@@ -179,7 +181,8 @@ def _line(x: np.ndarray, y: np.ndarray, ax: Axes, **options: object) -> None:
 def _over_steps(ax: Axes, figure: Picture, trajectory: Trajectory, at: int | None) -> None:
     """The axis of steps, the same for every panel, and the one that is looked at."""
     ax.set_xlim(0, max(int(trajectory.steps[-1]), 1))
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, steps=ROUND))
+    ax.xaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     ax.grid(visible=False, axis="x")
     for step in _changes(trajectory):
         ax.axvline(step, color=figure.theme.muted, lw=0.8, ls=(0, (1, 2)))
@@ -221,10 +224,11 @@ def _changes(trajectory: Trajectory) -> np.ndarray:
 def _numbers(trajectory: Trajectory, at: int, text: Mapping[str, str]) -> str:
     """What stands over the panels: how large, how right, and what kind of number that is."""
     facts, size = trajectory.facts, _array(trajectory, "size")[at]
-    parts = [text["step_of"].format(step=trajectory.steps[at], total=max(facts.get("total", 0), trajectory.steps[-1]))]
+    total = max(facts.get("total", 0), trajectory.steps[-1])
+    parts = [text["step_of"].format(step=f"{trajectory.steps[at]:,}", total=f"{total:,}")]
     if size > 0 and "n_dense" in facts:
         share = text["params_of"].format(share=f"{size / facts['n_dense']:.1%}", total=f"{facts['n_dense']:,}")
-        parts.append(f"{text['params']} {size:,.0f}, {share}")
+        parts.append(f"{text['params']} {size:,.0f}  ·  {share}")
     if test := facts.get("test"):
         low, high = test["interval"]
         interval = text["interval"].format(low=f"{low:.1%}", high=f"{high:.1%}", n=f"{test['n']:,}")

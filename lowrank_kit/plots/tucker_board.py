@@ -78,4 +78,7 @@ def _label(ax: Axes, figure: Picture, errors: np.ndarray, level: float) -> None:
     if within.any() and not within[0]:
         y, x = places[within.argmax()] + 0.5
         halo = [withStroke(linewidth=2, foreground=figure.theme.paper, alpha=0.75)]
-        ax.text(x, y, f"{level:.0%}", fontsize=7.5, ha="center", va="center", color=figure.theme.ink, path_effects=halo)
+        ax.text(
+            x, y, f"{level:.0%}", fontsize=7.5, ha="right" if x > 0.95 * errors.shape[1] > 1 else "center", va="center",
+            color=figure.theme.ink, path_effects=halo,
+        )  # fmt: skip

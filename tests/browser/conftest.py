@@ -3,6 +3,12 @@ import os
 import pytest
 
 from benchmarks.browser import chromium, chromium_path
+from lowrank_kit.widgets.assets import PARTS, style
+
+LAYOUT = """() => [...document.querySelectorAll(".lrk, .lrk *")].map((part) => {
+  const { x, y, width, height } = part.getBoundingClientRect(), look = getComputedStyle(part);
+  return [part.className.baseVal ?? part.className, x, y, width, height, look.fontSize, look.strokeWidth, look.opacity];
+})"""
 
 
 @pytest.fixture(scope="session")
@@ -11,3 +17,18 @@ def browser():
         pytest.skip("needs Chromium")
     with chromium() as browser:
         yield browser
+
+
+@pytest.fixture
+def moved_by_others():
+    """What looks different on a page once the style sheets of all boards stand behind the one of its own."""
+
+    def moved(page):
+        before = page.evaluate(LAYOUT)
+        sheets = [page.add_style_tag(content=style(board)) for board in PARTS]
+        after = page.evaluate(LAYOUT)
+        for sheet in sheets:
+            sheet.evaluate("(sheet) => sheet.remove()")
+        return [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+
+    return moved

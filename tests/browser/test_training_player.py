@@ -262,7 +262,7 @@ def test_a_layer_is_chosen_for_its_spectra(page, reference):
             part = part[part > 1e-4 * part[0]].astype(float)
             rank = int(ranks_then[mode])
             error = np.sqrt(np.square(part[rank:]).sum() / np.square(part).sum())
-            assert shown[mode] == f"keeps {rank}; cutting the rest changes the weight by {error:.1%}"
+            assert shown[mode] == f"keeps {rank}; relative error of the cut {error:.1%}"
         assert len(shown) == modes
         kernel_has(page, layer=name)
     pressed = page.locator(".lrk-layer").evaluate_all("(all) => all.map((b) => b.ariaPressed)")
@@ -299,7 +299,7 @@ def test_the_language_switches_both_ways(page, reference):
     assert main(page).inner_text() == words["restart"]
     assert page.locator(TIME).input_value() == "5"
     page.get_by_role("button", name="English").click()
-    page.get_by_role("heading", name="Test accuracy", exact=True).wait_for()
+    page.get_by_role("heading", name="Final test accuracy", exact=True).wait_for()
     check_shown(page, reference, 4)
 
 
@@ -312,6 +312,19 @@ def test_nothing_is_cut_off_on_a_narrow_page(page):
     finally:
         page.set_viewport_size(before)
         frames(page)
+
+
+def test_another_board_on_the_page_changes_nothing(page, moved_by_others):
+    assert moved_by_others(page) == []
+
+
+def test_the_time_slider_and_the_player_keep_their_size(page):
+    sizes = set()
+    for index in range(12):
+        scrub(page, index)
+        boxes = [page.locator(part).bounding_box() for part in (TIME, ".lrk-player")]
+        sizes.add(tuple((box["width"], box["height"]) for box in boxes))
+    assert len(sizes) == 1
 
 
 def test_nothing_fails_and_nothing_is_fetched_from_elsewhere(page):
@@ -419,7 +432,7 @@ def test_a_recorded_training_says_where_and_when_and_is_only_played(opened, tmp_
     )
     scrub(page, 1)
     assert ranks(page) == [["out 6", "in 4"]]
-    assert tiles(page)[1]["value"] == "10.0%" and tiles(page)[1]["lines"][1] == "at step 0"
+    assert tiles(page)[1]["value"] == "10.0%" and tiles(page)[1]["lines"][0] == "at step 0"
     page.wait_for_function("() => /^2 steps were undone/.test(document.querySelector('.lrk-words').textContent)")
     assert page.faults == []
 

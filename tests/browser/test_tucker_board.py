@@ -266,6 +266,10 @@ def test_nothing_overflows_a_narrow_page(page):
     assert over == 0
 
 
+def test_another_board_on_the_page_changes_nothing(page, moved_by_others):
+    assert moved_by_others(page) == []
+
+
 def test_nothing_fails_and_nothing_is_fetched_from_elsewhere(page):
     assert page.faults == []
     assert page.strangers == []

@@ -35,7 +35,7 @@ def test_is_drawn_without_a_warning(curves, language, theme):
 def test_a_panel_for_every_decay_with_its_rates(curves):
     first, second = plot_losses(curves, language="en").axes
     assert {t.get_text() for t in first.texts} == {"rate 0.5", "rate 0.1"}
-    assert [ax.get_title(loc="left") for ax in (first, second)] == ["decay 0", "decay 1"]
+    assert [ax.get_title(loc="left") for ax in (first, second)] == ["core decay δ = 0", "core decay δ = 1"]
     assert np.allclose(first.lines[0].get_ydata(), [2, 1, 0.3])
     assert first.get_ylim() == second.get_ylim()
 

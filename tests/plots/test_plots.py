@@ -1,11 +1,14 @@
 """What the plots show is what the records hold."""
 
+import threading
+
 import numpy as np
 import pytest
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.plots import (
     THEMES,
+    picture,
     plot_classes,
     plot_energy_and_accuracy,
     plot_predictions,
@@ -56,6 +59,22 @@ def test_all_are_drawn_without_a_warning(before, after, language, theme):
         png, size = figure._repr_png_()
         assert len(png) > 5_000, name
         assert figure.description in repr(figure) == f"Picture({size['alt']})"
+
+
+def test_pictures_of_two_threads_wait_for_each_other():
+    """Matplotlib's settings are one for all threads, and boards draw in the background."""
+    one, other, entered = picture(), picture(), threading.Event()
+
+    def enter():
+        with other.styled():
+            entered.set()
+
+    with one.styled():
+        thread = threading.Thread(target=enter)
+        thread.start()
+        assert not entered.wait(0.1)
+    assert entered.wait(10)
+    thread.join()
 
 
 class TestSpectra:

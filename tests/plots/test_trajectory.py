@@ -75,9 +75,9 @@ def test_a_panel_for_each_layer_over_loss_accuracy_and_spectra(trajectory):
 def test_the_numbers_stand_over_the_panels_with_their_kind(trajectory):
     words = plot_trajectory(trajectory, language="en").get_suptitle().split("\n")
     assert words == [
-        "net, step 30 of 30",
-        "Parameters in training 250, 25.0% of 1,000 when dense",
-        "Test accuracy (measured) 94.0% [92.0%, 96.0%], n = 500",
+        "net  ·  step 30 of 30",
+        "Parameters in training 250  ·  25.0% of 1,000 when dense",
+        "Final test accuracy (measured) 94.0% [92.0%, 96.0%], n = 500",
     ]
     recorded = Trajectory("net", STEPS, trajectory.arrays, trajectory.layers, {**trajectory.facts, "recorded": "here"})
     assert "(recorded here)" in plot_trajectory(recorded, language="en").get_suptitle()
@@ -137,7 +137,7 @@ def test_many_layers_fill_several_rows(trajectory):
 
 def test_what_was_not_recorded_leaves_its_panel_out_or_empty(trajectory):
     dense = plot_trajectory(Trajectory("dense", STEPS, {"loss": trajectory["loss"]}), language="en")
-    assert [ax.get_title(loc="left") for ax in dense.axes] == ["loss", "accuracy"]
+    assert [ax.get_title(loc="left") for ax in dense.axes] == ["loss", "validation accuracy"]
     dense._repr_png_()
     beginning = {name: values[:1] for name, values in trajectory.arrays.items()}
     plot_trajectory(Trajectory("net", STEPS[:1], beginning, trajectory.layers))._repr_png_()

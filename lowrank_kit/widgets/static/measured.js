@@ -169,12 +169,11 @@ function buildView(model, el, tables, state, t, language, parts) {
   }
 
   function showLatency(latency) {
-    const speedup = f.two(latency.speedup);
-    const pace = speedup === f.two(1) ? t.same_pace : fill(latency.speedup < 1 ? t.slower : t.faster, { speedup });
-    const conditions = fill(t.timed, { ...latency, dense: f.three(1e3 * latency.dense_s) });
+    const speedup = f.two(latency.speedup), facts = { ...latency, speedup, dense: f.three(1e3 * latency.dense_s) };
+    const pace = fill(Math.abs(latency.speedup - 1) < 0.05 ? t.same_pace : latency.speedup < 1 ? t.slower : t.faster, facts);
     const badge = latency.busy ? fill(t.measured_busy, { share: f.percent(latency.busy) }) : t.measured;
     const time = fill(t.milliseconds, { time: f.three(1e3 * latency.median_s) });
-    tiles.latency.show(latency.busy ? "busy" : "measured", badge, time, pace, conditions);
+    tiles.latency.show(latency.busy ? "busy" : "measured", badge, time, pace, fill(t.timed, facts));
   }
 
   /* ipywidgets keeps one message in flight and sends the newest state when it has come back. */

@@ -152,12 +152,10 @@ function accuracyChart(t, f, act) {
 /* The singular values of one mode before a truncation: what it keeps, and what it cuts. */
 function spectrumChart(mode, t, f) {
   const width = FRAME.width, height = 196, { left, right, top } = FRAME, end = width - right, floor = height - 34;
-  const id = `lrk-${Math.random().toString(36).slice(2)}`, room = s("rect", { x: 0, y: 0, width: 0, height });
   const axes = s("g", { class: "lrk-axes" }), cut = s("line", { class: "lrk-cutline", y1: top, y2: floor });
-  const all = s("path", { class: "lrk-dots-cut" });
-  const kept = s("path", { class: "lrk-dots-kept", stroke: HUES[mode], "clip-path": `url(#${id})` });
-  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" },
-    s("defs", {}, s("clipPath", { id }, room)), axes, all, kept, cut);
+  const gone = s("path", { class: "lrk-dots-cut" });
+  const kept = s("path", { class: "lrk-dots-kept", stroke: HUES[mode] });
+  const svg = s("svg", { viewBox: `0 0 ${width} ${height}`, role: "img" }, axes, gone, kept, cut);
   const title = h("h3"), facts = h("p", { class: "lrk-facts" });
   const node = h("figure", { class: "lrk-chart" }, title, svg, facts);
   let x = null, y = null;
@@ -178,15 +176,15 @@ function spectrumChart(mode, t, f) {
   }
 
   function draw(values, rank, name) {
-    let path = "", whole = 0, lost = 0;
+    let whole = 0, lost = 0;
+    const paths = ["", ""], place = x(rank + 0.5);
     values.forEach((v, i) => {
+      const isCut = i >= rank;
       whole += v * v;
-      if (i >= rank) lost += v * v;
-      if (y(v) <= floor) path += `M${at1(x(i + 1))},${at1(y(v))}h.01`;
+      if (isCut) lost += v * v;
+      if (y(v) <= floor) paths[+isCut] += `M${at1(x(i + 1))},${at1(y(v))}h.01`;
     });
-    for (const dots of [all, kept]) mark(dots, { d: path });
-    const place = x(rank + 0.5);
-    mark(room, { width: place });
+    [kept, gone].forEach((dots, i) => mark(dots, { d: paths[i] }));
     mark(cut, { x1: place, x2: place, visibility: values.length ? "visible" : "hidden" });
     const error = f.percent1(whole ? Math.sqrt(lost / whole) : 0);
     const text = values.length ? fill(t.spectrum_facts, { rank, error }) : "";

@@ -123,7 +123,7 @@ function buildView(model, el, film, t, language) {
     const range = h("input", {
       type: "range", min: 0, max, step: 1, "aria-label": label, "data-layer": name, ...onRange(() => move(+range.value), settle),
     });
-    const shown = h("output", {});
+    const shown = h("output", { "aria-live": "off" });
     const node = h("div", { class: "lrk-row" }, h("b", {}, label), range, shown);
     const draw = (value, text, spoken) => {
       if (+range.value !== value) range.value = value;
@@ -140,7 +140,7 @@ function buildView(model, el, film, t, language) {
     type: "range", min: 1, step: 1, "aria-label": t.time, "data-layer": "time",
     ...onRange(() => act.to(time.value - 1, false), () => settle()),
   });
-  const when = h("output", { class: "lrk-when" });
+  const when = h("output", { class: "lrk-when", "aria-live": "off" });
   const replay = button("", () => (play.since === null ? begin() : halt(true)), { class: "lrk-play" });
   const newest = button(t.newest, () => act.to(Infinity));
   const timeRow = h("div", { class: "lrk-row lrk-timerow" }, replay, time, when, newest);
@@ -201,10 +201,13 @@ function buildView(model, el, film, t, language) {
     if (+time.value !== at + 1) time.value = at + 1;
     timeRow.style.setProperty("--at", `${span > 1 ? (100 * Math.max(at, 0)) / (span - 1) : 0}%`);
     timeRow.style.setProperty("--even", `${span > 1 ? (100 * Math.max(count - 1, 0)) / (span - 1) : 100}%`);
-    const step = row ? f.whole(row.step) : "–", total = f.whole(all.last);
-    const epoch = meta.epochs && meta.total && row ? ` · ${fill(t.epoch, { epoch: f.one((row.step * meta.epochs) / meta.total), epochs: meta.epochs })}` : "";
-    write(when, row ? fill(t.step_of, { step, total }) + epoch : t.nothing_yet);
-    mark(time, { "aria-valuetext": row ? `${fill(t.entry_of, { entry: at + 1, count })}, ${fill(t.step_of, { step, total })}` : t.nothing_yet });
+    const total = f.whole(all.last), stepOf = (step) => fill(t.step_of, { step: f.whole(step), total });
+    const epochOf = (step) => (meta.epochs && meta.total
+      ? ` · ${fill(t.epoch, { epoch: f.one((step * meta.epochs) / meta.total), epochs: meta.epochs })}` : "");
+    write(when, row ? stepOf(row.step) + epochOf(row.step) : t.nothing_yet);
+    /* Room for the longest, so that the slider keeps its length while it is dragged. */
+    mark(when, { "data-widest": stepOf(all.last) + epochOf(all.last) });
+    mark(time, { "aria-valuetext": row ? `${fill(t.entry_of, { entry: at + 1, count })}, ${stepOf(row.step)}` : t.nothing_yet });
     write(replay, play.since === null ? t.play : t.stop);
     replay.disabled = count < 2;
     newest.style.visibility = setting().at === null || play.since !== null ? "hidden" : "visible";
@@ -217,14 +220,15 @@ function buildView(model, el, film, t, language) {
     else tiles.params.show("exact", f.whole(size), "", of(size, dense, "params_of"), of(whole - dense + size, whole, "params_whole"));
     const looked = film.rows[row?.looked ?? -1], ends = looked && { low: f.percent1(looked.low), high: f.percent1(looked.high) };
     const interval = !looked || isNaN(looked.low) ? "" : fill(meta.n_looked_at ? t.interval : t.interval_bare, { ...ends, n: meta.n_looked_at });
-    if (looked) tiles.validation.show(kind, f.percent1(looked.accuracy), t[kind], interval, fill(t.at_step, { step: f.whole(looked.step) }));
+    const lines = [interval, looked && fill(t.at_step, { step: f.whole(looked.step) })].filter(Boolean);
+    if (looked) tiles.validation.show(kind, f.percent1(looked.accuracy), t[kind], ...lines);
     else tiles.validation.show("waiting", "–", "", t.validation_pending);
     paintOutcome(model.get("outcome"));
     const share = !row || isNaN(row.share) ? "–" : row.share && row.share < 1e-3 ? t.hardly_any : f.percent1(row.share);
     const settings = row && !isNaN(row.tolerance) ? fill(t.settings, {
       tolerance: f.two(row.tolerance), ceiling: row.ceiling > 0 ? f.whole(row.ceiling) : t.no_ceiling }) : "";
     tiles.kept.show(share === "–" ? "waiting" : "exact", share, "", row?.frozen ? t.frozen_short : t.kept_of, settings);
-    return looked ? `${t.validation} ${f.percent1(looked.accuracy)} ${interval}` : t.validation;
+    return looked ? `${t.validation} ${f.percent1(looked.accuracy)}` : t.validation;
   }
 
   function paintOutcome({ accuracy: found, interval, n, n_params, change: moved }) {
