@@ -46,7 +46,7 @@ class Recipe:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     local_steps: int = 10
-    rank: float = 0.5
+    rank: float = 1.0
     burn_in: int = 700
 
 

@@ -18,15 +18,15 @@ __all__ = ["Comparison", "mean_interval"]
 FORMAT = "lowrank-kit comparison 1"
 REFERENCE = "dense"
 HEAD = (
-    "method", "rate", "seeds", "accuracy", "change in points", "conv parameters", "removed", "parameters",
-    "multiply-adds", "in training", "step", "speed-up",
+    "method", "rate", "accuracy", "change in points", "conv", "removed", "all", "macs", "trained", "step", "speed-up",
 )  # fmt: skip
 LEGEND = """\
-Accuracy on test images, mean over seeds; change against the dense network of the same seed, with its 95% interval over
-seeds (Student's t). Conv parameters: weights of all convolutions, the first included; removed: of the dense network's;
-parameters: all of the network, biases and norms included. Of pruned networks those that are not zero; all are stored.
-In training: parameters held at most. Step: processor time. Speed-up: of one pass, 64 images at once, against dense.
-Recorded: {}."""
+Rate: of learning. Accuracy: on test images, mean over {seeds} seeds. Change: against the dense network of the same
+seed, with its 95% interval over seeds (Student's t). Conv: weights of all convolutions, the first included; removed: of
+the dense network's; all: parameters of the network, biases and norms included. Of pruned networks those that are not
+zero; all are stored. Macs: multiply-adds an image. Trained: parameters held at most in training. Step: processor time.
+Speed-up: of one pass, 64 images at once, against dense. k: thousands, M: millions.
+Recorded: {recorded}."""
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float, float]:
@@ -93,7 +93,8 @@ class Comparison:
         cells = [HEAD, *(_cells(line) for line in self.lines())]
         widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
         table = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in cells]
-        return "\n".join([*table, LEGEND.format(self.facts["recorded"])])
+        seeds = " or ".join(sorted({str(line["seeds"]) for line in self.lines()}))
+        return "\n".join([*table, LEGEND.format(seeds=seeds, recorded=self.facts["recorded"])])
 
     def _line(self, method: str) -> Row:
         rows = [*self.of(method).values()]
@@ -130,14 +131,22 @@ def _cells(line: Row) -> tuple[str, ...]:
     return (
         line["method"],
         f"{line['rate']:g}" if trains else "-",
-        str(line["seeds"]),
         f"{line['accuracy']:.2%}",
         "" if line["method"] == REFERENCE else f"{change} [{low}, {high}]",
-        f"{line['convolutions']:,.0f}",
+        _short(line["convolutions"]),
         f"{line['removed']:.1%}",
-        f"{line['params']:,.0f}",
-        f"{line['macs']:,.0f}",
-        f"{line['trained_params']:,.0f}" if trains else "-",
+        _short(line["params"]),
+        _short(line["macs"]),
+        _short(line["trained_params"]) if trains else "-",
         f"{line['step_ms']:.1f} ms" if trains else "-",
         f"{line['speedup']['64']:.2f}",
     )
+
+
+def _short(number: float) -> str:
+    """Three digits or so, in thousands or millions.
+
+    >>> _short(9027), _short(391146), _short(8150016)
+    ('9.0 k', '391.1 k', '8.2 M')
+    """
+    return f"{number / 1e6:.1f} M" if number >= 1e6 else f"{number / 1e3:.1f} k"

@@ -81,8 +81,10 @@ def test_what_trains_nothing_has_no_step(path):
 def test_the_table_has_a_line_for_each_method_and_says_what_it_means(path):
     text = Comparison.read(path).as_text()
     head, dense, small, cut, *legend = text.splitlines()
-    assert head.split()[:3] == ["method", "rate", "seeds"]
-    assert dense.startswith("dense   0.1   3      80.00%  ")
+    assert head.split()[:3] == ["method", "rate", "accuracy"]
+    assert dense.startswith("dense   0.1   80.00%  ")
+    assert "mean over 2 or 3 seeds" in " ".join(legend)
+    assert max(map(len, text.splitlines())) <= 120
     assert "+0.33 [-4.84, +5.50]" in small
     assert "90.0%" in small
     assert cut.split()[1] == "-"
