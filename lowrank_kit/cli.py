@@ -80,9 +80,10 @@ def study(options: argparse.Namespace) -> None:
 
 def record_latency(options: argparse.Namespace) -> None:
     """Time layers of well-known networks on this machine, most telling first, and go on next time."""
-    from lowrank_kit.studies.latency_record import record
+    from lowrank_kit.studies.latency_record import keep_ceilings, record
 
     _end_as_by_ctrl_c()
+    keep_ceilings(options.folder, options.device)
     path = record(options.folder, options.device, minutes=options.minutes)
     print(f"{path} holds what was timed." if path.exists() else "nothing was timed.")
 

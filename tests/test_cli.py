@@ -212,6 +212,7 @@ def asked(monkeypatch, tmp_path):
         return folder / "a-device.csv"
 
     monkeypatch.setattr(latency_record, "record", record)
+    monkeypatch.setattr(latency_record, "keep_ceilings", lambda folder, device: None)
     monkeypatch.chdir(tmp_path)
     return calls
 
@@ -267,6 +268,7 @@ def test_recording_keeps_what_was_timed_before_ctrl_c(tmp_path, monkeypatch, cap
     jobs = [Job("net", layer, Setting(batch, "float32", "contiguous"), (Variant(),)) for batch in (1, 2)]
     monkeypatch.setattr(latency_record, "jobs", lambda device: iter(jobs))
     monkeypatch.setattr(latency_record, "BUDGET_S", {"cpu": 0.0})
+    monkeypatch.setattr(latency_record, "keep_ceilings", lambda folder, device: None)
 
     def interrupted_at_the_second(models, x, *, batch, **options):
         if batch == 2:

@@ -10,7 +10,7 @@ from lowrank_kit.checks import InputError
 from lowrank_kit.files import write_beside
 from lowrank_kit.records import RecordedTime
 
-__all__ = ["read_table", "table_name", "write_table"]
+__all__ = ["ceilings_name", "read_table", "table_name", "write_table"]
 
 
 def table_name(device: str) -> str:
@@ -19,7 +19,20 @@ def table_name(device: str) -> str:
     >>> table_name("NVIDIA H100 80GB HBM3")
     'nvidia-h100-80gb-hbm3.csv'
     """
-    return f"{re.sub('[^a-z0-9]+', '-', device.lower()).strip('-')}.csv"
+    return f"{_short(device)}.csv"
+
+
+def ceilings_name(device: str, dtype: str, precision: str) -> str:
+    """The file of a device's ceilings, beside its table.
+
+    >>> ceilings_name("NVIDIA H100 80GB HBM3", "float32", "tf32")
+    'nvidia-h100-80gb-hbm3-float32-tf32.json'
+    """
+    return f"{_short(device)}-{dtype}-{precision}.json"
+
+
+def _short(device: str) -> str:
+    return re.sub("[^a-z0-9]+", "-", device.lower()).strip("-")
 
 
 def read_table(path: Path) -> tuple[RecordedTime, ...]:

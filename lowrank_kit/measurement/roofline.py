@@ -17,7 +17,7 @@ from lowrank_kit.models.layers import channels_last
 from lowrank_kit.models.shapes import drawn, inputs_of, layer_of
 from lowrank_kit.records import Ceilings, LayerShape, Timing
 
-__all__ = ["CACHE", "ceilings", "measured_ceilings", "read_ceilings"]
+__all__ = ["CACHE", "ceilings", "measured_ceilings", "read_ceilings", "write_ceilings"]
 
 CACHE = Path("~/.cache/lowrank_kit/ceilings").expanduser()
 # The sides of square products and the convolution that are tried, and the bytes that are copied.
@@ -49,10 +49,7 @@ def ceilings(device: str = "cpu", dtype: str = "float32", *, folder: Path = CACH
     threads = torch.get_num_threads()
     path = folder / f"{device}-{dtype}-{threads}.json"
     if not path.exists():
-        found = measured_ceilings(device, dtype)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(asdict(found), indent=1) + "\n"
-        write_beside(path, lambda part: part.write_text(text, encoding="utf-8"))
+        write_ceilings(path, measured_ceilings(device, dtype))
     return read_ceilings(path, name)
 
 
@@ -68,6 +65,12 @@ def read_ceilings(path: Path, device: str) -> Ceilings:
     if found.device != device:
         raise InputError(f"{path} holds the ceilings of {found.device}, not of {device}; delete it to measure anew.")
     return found
+
+
+def write_ceilings(path: Path, found: Ceilings) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(asdict(found), indent=1) + "\n"
+    write_beside(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def measured_ceilings(device: str = "cpu", dtype: str = "float32") -> Ceilings:

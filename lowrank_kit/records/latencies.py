@@ -67,6 +67,14 @@ class RecordedTime:
         return LayerPlan(self.ranks if self.method == "tucker" else self.ranks[0], self.method)  # type: ignore[arg-type]
 
     @property
+    def forms(self) -> tuple[LayerShape, ...]:
+        """The layers that ran one behind the other; none of a whole network."""
+        shape, plan = self.shape, self.plan
+        if shape is None:
+            return ()
+        return (shape,) if plan is None else shape.factorised(plan)
+
+    @property
     def conditions(self) -> dict[str, Any]:
         """What two times must have in common to be compared."""
         names = ("device", "batch", "dtype", "precision", "layout", "mode", "threads")

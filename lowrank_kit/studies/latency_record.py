@@ -15,16 +15,17 @@ from torch import nn
 
 from lowrank_kit.checks import InputError, check_name
 from lowrank_kit.measurement.latency import latency
-from lowrank_kit.measurement.latency_table import read_table, table_name, write_table
+from lowrank_kit.measurement.latency_table import ceilings_name, read_table, table_name, write_table
 from lowrank_kit.measurement.placement import device_name
+from lowrank_kit.measurement.roofline import measured_ceilings, write_ceilings
 from lowrank_kit.models import vision
 from lowrank_kit.models.layers import channels_last
 from lowrank_kit.models.shapes import block_of, drawn, inputs_of, layer_of, layer_shapes
 from lowrank_kit.models.surgery import with_empty_blocks
 from lowrank_kit.records import LayerPlan, LayerShape, RecordedTime
-from lowrank_kit.studies.latency_jobs import Job, Setting, Variant, jobs, plan_at
+from lowrank_kit.studies.latency_jobs import SETTINGS, Job, Setting, Variant, jobs, plan_at
 
-__all__ = ["record"]
+__all__ = ["keep_ceilings", "record"]
 
 DEVICES = ("cpu", "cuda")
 # Seconds for each network or layer of a job, beside its fewest rounds.
@@ -54,9 +55,7 @@ def record(
     Ctrl-C keeps what was timed. Jobs that do not fit into the device's memory, or whose mode does not work here, are
     told of and left out. Raises InputError where there is no such device, or the table is not one or can't be written.
     """
-    check_name(device, DEVICES, name="device")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise InputError("`device` can't be 'cuda': PyTorch finds no CUDA device here.")
+    _check_device(device)
     if not minutes >= 0:
         raise InputError(f"`minutes` must be a number of at least 0; got {minutes}.")
     path = folder / table_name(device_name(torch.device(device)))
@@ -79,6 +78,26 @@ def record(
         if rows:
             write_table(path, rows)
     return path
+
+
+def keep_ceilings(folder: Path, device: str = "cpu", *, tell: Callable[[str], object] = print) -> None:
+    """Measure the ceilings that the device's settings need, where they are not in the folder yet.
+
+    Raises InputError where there is no such device.
+    """
+    _check_device(device)
+    for dtype, precision in dict.fromkeys((s.dtype, s.precision) for s in SETTINGS[device]):
+        path = folder / ceilings_name(device_name(torch.device(device)), dtype, precision)
+        if not path.exists():
+            tell(f"ceilings, {dtype} {precision}")
+            with _precision(precision):
+                write_ceilings(path, measured_ceilings(device, dtype))
+
+
+def _check_device(device: str) -> None:
+    check_name(device, DEVICES, name="device")
+    if device == "cuda" and not torch.cuda.is_available():
+        raise InputError("`device` can't be 'cuda': PyTorch finds no CUDA device here.")
 
 
 def _key(row: RecordedTime) -> tuple[object, ...]:
