@@ -29,7 +29,7 @@ BLOCK_S = 1e-3
 
 def latency(
     models: Sequence[nn.Module],
-    x: np.ndarray,
+    x: np.ndarray | Sequence[np.ndarray],
     *,
     batch: int = 1,
     budget_s: float = 1.0,
@@ -42,7 +42,8 @@ def latency(
     Parameters
     ----------
     models : networks on one device, each in its own dtype and layout
-    x : inputs (n, ...); the first `batch` of them are run, repeated where n is smaller
+    x : inputs (n, ...), or a list of such for each model its own; the first `batch` of them are run, repeated where n
+        is smaller
     budget_s : wall time to spend in seconds; at least five rounds are measured
     mode : "eager"; "graph", the kernels of a pass replayed as one CUDA graph; or "compiled" by torch.compile
     clock : seconds, for tests; on a CUDA device events are used instead
@@ -57,13 +58,15 @@ def latency(
     if len(devices) != 1:
         raise InputError(f"models can be timed together on one device only; got {', '.join(map(str, devices))}.")
     device = devices.pop()
-    rows = x[np.arange(batch) % len(x)]
+    given = [x] * len(models) if isinstance(x, np.ndarray) else x
+    rows = [part[np.arange(batch) % len(part)] for part in given]
     elapsed = _by_events(device) if device.type == "cuda" else _by_timer(clock, device)
     runs: list[list[float]] = [[] for _ in models]
     with ExitStack() as stack:
         for model in models:
             stack.enter_context(evaluating(model))
-        passes = [] if stop() else [prepared(model, inputs_for(model, rows), mode) for model in models]
+        pairs = [] if stop() else zip(models, rows, strict=True)
+        passes = [prepared(model, inputs_for(model, part), mode) for model, part in pairs]
         sizes = [_block(elapsed, run) for run, _ in passes]
         load = Load()
         end = clock() + budget_s

@@ -18,8 +18,9 @@ Sides = tuple[int, ...]
 class RecordedTime:
     """A layer of a network, dense or under a plan, or with an empty `layer` the whole network.
 
-    `ranks` is empty where `method` is "dense"; `fraction` is what the ranks are of the full ones. The columns of a
-    whole network's shape are empty, with 0 outputs. Times are quantiles over `rounds`, in seconds a pass.
+    `fraction` is what the ranks are of the full ones. `ranks` is empty where `method` is "dense", or "narrow": a dense
+    layer of so many of the multiply-adds, with fewer channels. The columns of a whole network's shape are empty, with
+    0 outputs; `dtype` may be "int8", of dense layers. Times are quantiles over `rounds`, in seconds a pass.
     """
 
     device: str
@@ -72,6 +73,8 @@ class RecordedTime:
         shape, plan = self.shape, self.plan
         if shape is None:
             return ()
+        if self.method == "narrow":
+            return (shape.narrowed(self.fraction),)
         return (shape,) if plan is None else shape.factorised(plan)
 
     @property

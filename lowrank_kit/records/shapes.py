@@ -64,6 +64,12 @@ class LayerShape:
             return (min(outputs * self.kernel[1], inputs * self.kernel[0]),)
         return (min(outputs, inputs * math.prod(self.kernel)),)
 
+    def narrowed(self, share: float) -> "LayerShape":
+        """A layer of about this share of the multiply-adds that has fewer channels, in and out alike."""
+        width = share**0.5
+        outputs, inputs = (max(round(width * n / self.groups), 1) * self.groups for n in (self.outputs, self.inputs))
+        return replace(self, outputs=outputs, inputs=inputs)
+
     def factorised(self, plan: LayerPlan) -> "tuple[LayerShape, ...]":
         """The layers that stand in this one's place under a plan, in the order they run.
 

@@ -16,6 +16,8 @@ FRACTIONS = (0.125, 0.25, 0.375, 0.5, 0.625, 0.75)
 FEW = (0.125, 0.25, 0.5)
 # The batches with which a model of times is fitted and judged.
 JUDGED = (1, 32)
+# Shares of the multiply-adds that dense layers of fewer channels have: what low rank competes with.
+NARROW = (0.25, 0.5)
 # Ranks of the staircase that are all timed, so that its steps are seen.
 FINE = range(48, 81)
 # One processor thread takes about half a second for so many multiply-adds; what takes longer is left to devices.
@@ -35,7 +37,8 @@ class Setting:
 
 @dataclass(frozen=True)
 class Variant:
-    """A method at a fraction of the full rank, or ranks; "dense" is the whole."""
+    """A method at a fraction of the full rank, or ranks; "dense" is the whole, and "narrow" a dense layer that has so
+    many of its multiply-adds."""
 
     method: str = "dense"
     fraction: float = 1.0
@@ -82,6 +85,8 @@ SETTINGS = {
         Setting(32, "float32"),
         Setting(32, "float32", "contiguous"),
         Setting(1, "bfloat16"),
+        Setting(1, "int8", "contiguous"),
+        Setting(32, "int8", "contiguous"),
         Setting(256, "float32"),
     ),
 }
@@ -95,8 +100,9 @@ def jobs(device: str) -> Iterator[Job]:
     """
     seen = set()
     for setting in SETTINGS[device]:
-        judged = (*_fitted(setting), *_held_out(setting)) if setting.batch in JUDGED else ()
-        for job in (*judged, *_networks(setting), *(_layer(layer, setting) for layer in CATALOGUE)):
+        whole = setting.dtype != "int8"
+        judged = (*_fitted(setting), *_held_out(setting)) if whole and setting.batch in JUDGED else ()
+        for job in (*judged, *(_networks(setting) if whole else ()), *(_layer(layer, setting) for layer in CATALOGUE)):
             if job.key not in seen and _macs(job) <= MOST_MACS.get(device, float("inf")):
                 seen.add(job.key)
                 yield job
@@ -110,6 +116,8 @@ def plan_at(shape: LayerShape, variant: Variant) -> LayerPlan:
 
 def forms_of(shape: LayerShape, variant: Variant) -> tuple[LayerShape, ...]:
     """The layers that run in a variant, one behind the other."""
+    if variant.method == "narrow":
+        return (shape.narrowed(variant.fraction),)
     return (shape,) if variant.method == "dense" else shape.factorised(plan_at(shape, variant))
 
 
@@ -133,7 +141,9 @@ def _networks(setting: Setting) -> Iterator[Job]:
 
 
 def _layer(layer: Layer, setting: Setting) -> Job:
-    variants = _variants(layer.shape.methods, FRACTIONS)
+    if setting.dtype == "int8":
+        return _placed(layer, setting, (Variant(),))
+    variants = (*_variants(layer.shape.methods, FRACTIONS), *(Variant("narrow", share) for share in NARROW))
     if layer == STAIRCASE:
         (full,) = layer.shape.full_ranks("svd")
         variants += tuple(Variant("svd", rank / full) for rank in (*range(8, full, 8), *FINE))

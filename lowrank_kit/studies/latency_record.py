@@ -4,10 +4,11 @@ import subprocess
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -20,6 +21,7 @@ from lowrank_kit.measurement.placement import device_name
 from lowrank_kit.measurement.roofline import measured_ceilings, write_ceilings
 from lowrank_kit.models import vision
 from lowrank_kit.models.layers import channels_last
+from lowrank_kit.models.quantised import int8
 from lowrank_kit.models.shapes import block_of, drawn, inputs_of, layer_of, layer_shapes
 from lowrank_kit.models.surgery import with_empty_blocks
 from lowrank_kit.records import LayerPlan, LayerShape, RecordedTime
@@ -86,7 +88,7 @@ def keep_ceilings(folder: Path, device: str = "cpu", *, tell: Callable[[str], ob
     Raises InputError where there is no such device.
     """
     _check_device(device)
-    for dtype, precision in dict.fromkeys((s.dtype, s.precision) for s in SETTINGS[device]):
+    for dtype, precision in dict.fromkeys((s.dtype, s.precision) for s in SETTINGS[device] if s.dtype != "int8"):
         path = folder / ceilings_name(device_name(torch.device(device)), dtype, precision)
         if not path.exists():
             tell(f"ceilings, {dtype} {precision}")
@@ -108,49 +110,66 @@ def _key(row: RecordedTime) -> tuple[object, ...]:
 def _timed(job: Job, device: str) -> Iterator[RecordedTime]:
     """All variants of a job, in turn."""
     found = _layers(job) if job.layer else _networks(job)
-    models = [_placed(model, job.setting, device) for _, _, model in found]
-    x = inputs_of(job.layer.shape, 1) if job.layer else _images()
+    models = [_placed(case.model, job.setting, device) for case in found]
     budget_s, setting = BUDGET_S[device] * len(models), job.setting
     with _precision(setting.precision):
-        timings = latency(models, x, batch=setting.batch, budget_s=budget_s, mode=setting.mode)
+        inputs = [case.x for case in found]
+        timings = latency(models, inputs, batch=setting.batch, budget_s=budget_s, mode=setting.mode)
     shape = _columns(job.layer.shape if job.layer else LayerShape(0, 0, (), (), ()))
     where = {"driver": _driver(device), "torch": torch.__version__, "date": f"{datetime.now(UTC):%Y-%m-%d}"}
-    for (variant, plan, _), timing in zip(found, timings, strict=True):
-        yield RecordedTime.of(
+    for case, timing in zip(found, timings, strict=True):
+        row = RecordedTime.of(
             timing,
             **where,
             **shape,
             network=job.network,
             layer=job.layer.name if job.layer else "",
-            method=variant.method,
-            ranks=plan.ranks if plan else (),
-            fraction=round(variant.fraction, 4),
+            method=case.variant.method,
+            ranks=case.plan.ranks if case.plan else (),
+            fraction=round(case.variant.fraction, 4),
         )
+        yield replace(row, dtype=setting.dtype)  # a layer in int8 has no weight that would tell
 
 
-def _layers(job: Job) -> list[tuple[Variant, LayerPlan | None, nn.Module]]:
+class _Case(NamedTuple):
+    """One variant of a job and what it is run on."""
+
+    variant: Variant
+    plan: LayerPlan | None
+    model: nn.Module
+    x: np.ndarray
+
+
+def _layers(job: Job) -> list[_Case]:
     assert job.layer
-    dense, found = layer_of(job.layer.shape), []
+    shape = job.layer.shape
+    dense, x, found = layer_of(shape), inputs_of(shape, 1), []
     for variant in job.variants:
-        plan = None if variant.method == "dense" else plan_at(job.layer.shape, variant)
-        found.append((variant, plan, block_of(dense, plan) if plan else dense))
+        if variant.method == "narrow":
+            narrow = shape.narrowed(variant.fraction)
+            found.append(_Case(variant, None, layer_of(narrow), inputs_of(narrow, 1)))
+            continue
+        plan = None if variant.method == "dense" else plan_at(shape, variant)
+        found.append(_Case(variant, plan, block_of(dense, plan) if plan else dense, x))
     return found
 
 
-def _networks(job: Job) -> list[tuple[Variant, LayerPlan | None, nn.Module]]:
+def _networks(job: Job) -> list[_Case]:
     """The whole network, its first convolution and its head dense."""
-    dense = drawn(getattr(vision, job.network.removesuffix("-32"))())
-    inner = list(layer_shapes(dense, _images()).items())[1:-1]
-    found: list[tuple[Variant, LayerPlan | None, nn.Module]] = []
+    dense, x = drawn(getattr(vision, job.network.removesuffix("-32"))()), _images()
+    inner = list(layer_shapes(dense, x).items())[1:-1]
+    found = []
     for variant in job.variants:
         suited = [(name, shape, variant.method if variant.method in shape.methods else "svd") for name, shape in inner]
         plans = {name: plan_at(shape, Variant(method, variant.fraction)) for name, shape, method in suited}
         blocks = {} if variant.method == "dense" else plans
-        found.append((variant, None, drawn(with_empty_blocks(dense, blocks)) if blocks else dense))
+        found.append(_Case(variant, None, drawn(with_empty_blocks(dense, blocks)) if blocks else dense, x))
     return found
 
 
 def _placed(model: nn.Module, setting: Setting, device: str) -> nn.Module:
+    if setting.dtype == "int8":
+        return int8(model)
     model = model.to(device, getattr(torch, setting.dtype))
     return channels_last(model) if setting.layout == "channels_last" else model
 

@@ -101,6 +101,13 @@ def test_the_batch_is_the_first_examples_repeated_where_they_are_few(bench, batc
     assert all(np.array_equal(x.numpy(), X[rows]) for _, x in log)
 
 
+def test_each_network_may_have_inputs_of_its_own(bench):
+    clock, log, models = bench
+    latency(models, [X, 2 * X], batch=2, budget_s=0, clock=clock)
+    for name, x in log:
+        assert np.array_equal(x.numpy(), X[:2] if name == "a" else 2 * X[:2])
+
+
 def test_conditions_are_recorded(residual, images):
     a, b = latency([residual, residual], images.x, batch=2, budget_s=0)
     assert a.conditions == b.conditions

@@ -194,3 +194,13 @@ def test_a_shape_reads_as_its_weight_and_what_it_runs_on():
 
 def test_equal_shapes_are_one():
     assert len({CONV, LayerShape(64, 32, (3, 5), (28, 20), (14, 10)), LINEAR}) == 2
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5, 1.0])
+def test_a_narrow_layer_walks_as_before_with_fewer_channels(share):
+    shape = LayerShape(64, 32, (3, 3), (9, 9), (5, 5), 4)
+    narrow = shape.narrowed(share)
+    assert (narrow.kernel, narrow.size, narrow.out_size, narrow.groups) == ((3, 3), (9, 9), (5, 5), 4)
+    assert (narrow.outputs % 4, narrow.inputs % 4) == (0, 0)
+    assert narrow.macs / shape.macs == pytest.approx(share, rel=0.15)
+    assert LayerShape(1, 1).narrowed(0.01) == LayerShape(1, 1)

@@ -16,6 +16,7 @@ from lowrank_kit.studies.latency_jobs import (
     FRACTIONS,
     JUDGED,
     MOST_MACS,
+    NARROW,
     NETWORKS,
     SETTINGS,
     Job,
@@ -33,7 +34,7 @@ devices = pytest.mark.parametrize("device", DEVICES)
 
 def planned(job):
     """(variant, plan) of all that is not dense."""
-    return [(v, plan_at(job.layer.shape, v)) for v in job.variants if v.method != "dense"]
+    return [(v, plan_at(job.layer.shape, v)) for v in job.variants if v.method not in ("dense", "narrow")]
 
 
 def layer_jobs(device):
@@ -102,7 +103,7 @@ def test_settings_are_what_timings_know(device):
     for setting in SETTINGS[device]:
         assert setting.mode in MODES
         assert setting.layout in ("contiguous", "channels_last")
-        assert setting.dtype in ("float32", "bfloat16")
+        assert setting.dtype in (("float32", "bfloat16", "int8") if device == "cpu" else ("float32", "bfloat16"))
         assert setting.precision in (("ieee",) if device == "cpu" or setting.dtype == "bfloat16" else ("ieee", "tf32"))
         assert device == "cuda" or setting.mode != "graph"
 
@@ -156,10 +157,25 @@ def test_the_dense_layer_comes_first_and_no_variant_twice(device):
 
 @devices
 def test_every_method_that_suits_is_timed_at_all_fractions(device):
-    for job in layer_jobs(device):
+    for job in (job for job in layer_jobs(device) if job.setting.dtype != "int8"):
         for method in job.layer.shape.methods:
             assert {v.fraction for v in job.variants if v.method == method} >= set(FRACTIONS)
-        assert {v.method for v in job.variants} == {"dense", *job.layer.shape.methods}
+        assert {v.fraction for v in job.variants if v.method == "narrow"} == set(NARROW)
+        assert {v.method for v in job.variants} == {"dense", "narrow", *job.layer.shape.methods}
+
+
+def test_layers_in_int8_are_dense():
+    found = [job for job in jobs("cpu") if job.setting.dtype == "int8"]
+    assert {job.layer for job in found} == {*CATALOGUE}
+    assert all(job.variants == (Variant(),) for job in found)
+
+
+def test_a_narrow_layer_has_about_its_share_of_the_multiply_adds():
+    for layer in CATALOGUE:
+        for share in NARROW:
+            (narrow,) = forms_of(layer.shape, Variant("narrow", share))
+            few = min(layer.shape.outputs, layer.shape.inputs) < 16
+            assert narrow.macs / layer.shape.macs == pytest.approx(share, rel=0.5 if few else 0.05)
 
 
 def test_every_variant_is_a_plan_below_the_full_ranks():
@@ -177,7 +193,7 @@ def test_the_staircase_is_timed_at_every_rank_around_its_middle_and_at_every_eig
     assert len(set(ranks)) == len(ranks)
     assert set(ranks) == {*range(8, 256, 8), *FINE}
     others = [j for j in layer_jobs("cuda") if j.layer != STAIRCASE]
-    assert max(len(j.variants) for j in others) == 1 + 3 * len(FRACTIONS)
+    assert max(len(j.variants) for j in others) == 1 + 3 * len(FRACTIONS) + len(NARROW)
 
 
 @pytest.mark.parametrize(

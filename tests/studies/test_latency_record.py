@@ -54,7 +54,8 @@ class Timer:
     def __call__(self, models, x, *, batch, budget_s, mode):
         self.calls.append((batch, round(budget_s / len(models), 9), mode))
         self.models.append(models)
-        self.inputs.append(x)
+        self.inputs.append(x[0])
+        assert len(x) == len(models)
         self.tf32.append((torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32))
         if len(self.calls) in self.faults:
             raise self.faults[len(self.calls)]
@@ -447,3 +448,21 @@ def test_ceilings_are_measured_once_for_every_dtype_and_precision(tmp_path, monk
         "a-device-float32-ieee.json",
         "a-device-bfloat16-ieee.json",
     }
+
+
+def test_rivals_of_low_rank_have_inputs_and_names_of_their_own(recorded, timer, monkeypatch):
+    given = []
+    monkeypatch.setattr(latency_record, "latency", lambda models, x, **how: given.append(x) or timer(models, x, **how))
+    layer = Layer("net", "conv", CONV)
+    narrow = Job("net", layer, Setting(1, "float32"), (Variant(), Variant("narrow", 0.5)))
+    quantised = Job("net", layer, Setting(1, "int8", "contiguous"), (Variant(),))
+    rows = recorded(narrow, quantised)
+    assert [(row.method, row.fraction, row.dtype, row.layout) for row in rows] == [
+        ("dense", 1, "float32", "channels_last"),
+        ("narrow", 0.5, "float32", "channels_last"),
+        ("dense", 1, "int8", "contiguous"),
+    ]
+    assert [row.forms for row in rows] == [(CONV,), (CONV.narrowed(0.5),), (CONV,)]
+    assert [x.shape[1] for x in given[0]] == [CONV.inputs, CONV.narrowed(0.5).inputs]
+    recorded(narrow, quantised)
+    assert len(given) == 2, "both are there"
