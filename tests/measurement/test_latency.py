@@ -1,5 +1,6 @@
 """Timing under a clock that the test winds: every number is exact."""
 
+from types import SimpleNamespace
 from typing import NamedTuple
 
 import numpy as np
@@ -168,7 +169,8 @@ def test_what_other_work_took_is_told(bench, monkeypatch, machine, own, busy, th
     machines, owns = iter([Times(0, 0, 0), machine]), iter([100.0, 100.0 + own])
     other = {"thread_time": "process_time", "process_time": "thread_time"}[counter]
     monkeypatch.setattr(load.psutil, "cpu_times", lambda: next(machines))
-    monkeypatch.setattr(load.torch, "get_num_threads", lambda: threads)
+    # Not of torch itself, whose timer would believe it and set as many.
+    monkeypatch.setattr(load, "torch", SimpleNamespace(get_num_threads=lambda: threads))
     # A lone thread's own time is all that is not other work: other threads of this process disturb it too.
     monkeypatch.setattr(load.time, counter, lambda: next(owns))
     monkeypatch.setattr(load.time, other, None)
