@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve
 from scipy.optimize import nnls
+from scipy.spatial.distance import cdist
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.records import LayerShape
+from lowrank_kit.records import LayerShape, RecordedTime
 
 __all__ = ["Kernel", "KernelTimes"]
 
@@ -31,6 +32,9 @@ FRESH_BYTES = 2**25
 # Chosen by leaving out a shape at a time of those that are fitted on.
 LENGTH, VARIANCE, NOISE = 2.0, 0.1, 0.02
 SWEEPS = 15
+ITEMSIZES = {"float32": 4, "bfloat16": 2, "float16": 2, "float64": 8}
+# Conditions that may differ between times that are fitted together; a linear layer has but one layout.
+OPEN = ("batch", "layout")
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,8 +54,11 @@ class KernelTimes:
         `tile` is what channels are rounded up to, `itemsize` the bytes of a number. Raises InputError where there are
         fewer than ten, or a time is not above zero.
         """
-        if len(kernels) < 10 or not (np.isfinite(seconds) & (seconds > 0)).all():
-            raise InputError(f"times of at least ten kernels are needed, all above zero; got {len(kernels)}.")
+        good = int((np.isfinite(seconds) & (seconds > 0)).sum())
+        if len(kernels) < 10 or good < len(kernels):
+            raise InputError(
+                f"times of at least ten kernels are needed, all above zero; got {len(kernels)}, of which {good} are."
+            )
         amounts = _amounts(kernels, tile, itemsize)
         prices = _prices(amounts / seconds[:, None])
         points = _points(kernels)
@@ -59,9 +66,28 @@ class KernelTimes:
         weights = cho_solve(cho_factor(covariance), np.log(seconds / (amounts @ prices)))
         return cls(prices, points, weights, tile, itemsize)
 
+    @classmethod
+    def of(cls, rows: Sequence[RecordedTime], *, tile: int = 16) -> "KernelTimes":
+        """From the dense layers of a table. Raises InputError where they were timed under unlike conditions."""
+        dense = [row for row in rows if row.shape is not None and row.method == "dense"]
+        unlike = {tuple(value for name, value in row.conditions.items() if name not in OPEN) for row in dense}
+        if len(unlike) > 1:
+            raise InputError(f"times must be taken under the same conditions to be fitted; got {len(unlike)} kinds.")
+        kernels = [(row.forms[0], row.batch) for row in dense]
+        itemsize = ITEMSIZES.get(dense[0].dtype, 4) if dense else 4
+        return cls.fit(kernels, np.array([row.median_s for row in dense]), tile=tile, itemsize=itemsize)
+
     def costs(self, kernels: Sequence[Kernel]) -> np.ndarray:
-        """Seconds (n, 7) of each kernel by what they are spent on, in the order of COSTS; their sum is its time."""
+        """Seconds (n, 7) of each kernel by what they are spent on, in the order of COSTS; their sum is its time.
+
+        Raises InputError for a linear layer, a convolution of one point or another where no time of its kind was known.
+        """
         spent = _amounts(kernels, self.tile, self.itemsize) * self.prices
+        if not spent.any(axis=1).all():
+            shape, _ = kernels[int(np.argmin(spent.any(axis=1)))]
+            raise InputError(
+                f"a kernel's time is told from times of its kind, and there were none; got the layer {shape}."
+            )
         factor = np.exp(_covariance(_points(kernels), self.points) @ self.weights)
         by_kind, shared = spent[:, :-1].reshape(len(spent), KINDS, -1).sum(axis=1), spent[:, -1:]
         return np.hstack([by_kind, shared]) * factor[:, None]
@@ -103,14 +129,14 @@ def _points(kernels: Sequence[Kernel]) -> np.ndarray:
     rows = []
     for shape, batch in kernels:
         area, after = math.prod(shape.kernel), math.prod(shape.out_size)
-        sides = [shape.outputs, shape.inputs, batch * after, area]
+        sides = [shape.outputs, shape.inputs // shape.groups, batch * after, area]
         stride = math.log2(math.prod(shape.size) / after)
         rows.append([*map(math.log2, sides), 2 * stride, 4.0 * shape.is_linear])
     return np.array(rows)
 
 
 def _covariance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    squares = np.square(one[:, None] - other[None]).sum(axis=2)
+    squares = cdist(one, other, "sqeuclidean")
     return np.asarray(VARIANCE * np.exp(-squares / (2 * LENGTH**2)))
 
 

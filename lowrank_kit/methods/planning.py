@@ -17,7 +17,7 @@ from lowrank_kit.records import METHODS, Data, Examples, LayerPlan, Rank, RankPl
 __all__ = ["plan"]
 
 Cost = Literal["params", "macs"]
-Method = Literal["svd", "spatial", "aware", "tucker"]
+Method = Literal["svd", "spatial", "aware", "tucker", "any"]
 
 
 def plan(
@@ -44,7 +44,8 @@ def plan(
         network's multiply-adds with cost="macs"; of its time with rule="latency"
     method : "svd"; "spatial", a k x k convolution as k x 1 and 1 x k; "aware", fitted to what the layers put out on
         `data`; or "tucker", a convolution as 1 x 1, k x k and 1 x 1, with a rank for its outputs and one for its
-        inputs. A layer that a method does not suit takes "svd"
+        inputs. A layer that a method does not suit takes "svd". With rule="latency" also "any", by which every layer
+        takes the method that serves it best
     data : any examples the model takes; needed for cost="macs", which depends on the size of the input, for
         rule="latency", which judges on validation examples where there are any, and for method="aware", which takes
         training examples where there are any
@@ -57,7 +58,7 @@ def plan(
     reached, an unknown rule, cost or method, or a network without such layers.
     """
     check_name(cost, COSTS, name="cost")
-    check_name(method, METHODS, name="method")
+    check_name(method, (*METHODS, "any") if rule == "latency" else METHODS, name="method")
     check_name(rule, (*RULES, "latency"), name="rule")
     found = model if isinstance(model, Factorisation) else Factorisation(model)
     for name in layers or ():
@@ -83,13 +84,14 @@ def plan(
     return RankPlan(chosen, found.weights, rule, budget, cost)
 
 
-def _by_latency(found: Factorisation, data: Data | Examples | None, **options: Any) -> RankPlan:
+def _by_latency(found: Factorisation, data: Data | Examples | None, budget: float, **options: Any) -> RankPlan:
     if data is None:
         raise InputError('`data` must come with rule="latency": accuracy is judged, and time is taken, on examples.')
     # Loaded here, since the optimiser behind it takes 20 MB that boards can do without.
-    from lowrank_kit.methods.latency_planning import latency_plan
+    from lowrank_kit.methods.latency_planning import LatencyPlanner
 
-    return latency_plan(found, data.validation if isinstance(data, Data) else data, **options)
+    examples = data.validation if isinstance(data, Data) else data
+    return LatencyPlanner(found, examples, **options).at(budget)
 
 
 def _modes(found: Factorisation, name: str, method: str) -> Modes:

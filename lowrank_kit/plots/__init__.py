@@ -10,6 +10,7 @@ from lowrank_kit.plots.grids import plot_grid, plot_grids
 from lowrank_kit.plots.latent import plot_latent
 from lowrank_kit.plots.losses import plot_losses
 from lowrank_kit.plots.memory import plot_memory
+from lowrank_kit.plots.outlook import plot_outlook, plot_roofline, plot_staircase
 from lowrank_kit.plots.predictions import plot_predictions
 from lowrank_kit.plots.recognition import plot_recognition
 from lowrank_kit.plots.spectra import plot_spectra, plot_spectrum, plot_truncation
@@ -35,13 +36,16 @@ __all__ = [
     "plot_losses",
     "plot_memory",
     "plot_mode_spectra",
+    "plot_outlook",
     "plot_predictions",
     "plot_ranks",
     "plot_recall",
     "plot_recognition",
+    "plot_roofline",
     "plot_search",
     "plot_spectra",
     "plot_spectrum",
+    "plot_staircase",
     "plot_training_memory",
     "plot_trajectory",
     "plot_truncation",

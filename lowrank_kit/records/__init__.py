@@ -9,6 +9,7 @@ from lowrank_kit.records.latent import LatentLayer, LatentTables
 from lowrank_kit.records.layer_times import LayerTimes
 from lowrank_kit.records.losses import LossCurve
 from lowrank_kit.records.measurements import Change, Measurement, TrainingMemory
+from lowrank_kit.records.outlooks import LayerOutlook
 from lowrank_kit.records.plans import METHODS, LayerPlan, Rank, RankPlan
 from lowrank_kit.records.prices import Price, params_price
 from lowrank_kit.records.recognition import Recognition
@@ -36,6 +37,7 @@ __all__ = [
     "LatentLayer",
     "LatentTables",
     "LatentView",
+    "LayerOutlook",
     "LayerPlan",
     "LayerReport",
     "LayerShape",

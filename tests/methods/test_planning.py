@@ -331,9 +331,22 @@ def test_latency_needs_examples(mlp):
 
 def test_the_rule_of_latency_gets_what_was_asked(digits, monkeypatch):
     asked = []
-    monkeypatch.setattr(latency_planning, "latency_plan", lambda *given, **options: asked.append((given, options)))
+
+    class Planner:
+        def __init__(self, *given, **options):
+            asked.append((given, options))
+
+        def at(self, budget):
+            return budget
+
+    monkeypatch.setattr(latency_planning, "LatencyPlanner", Planner)
     model, data = digits
-    plan(model, rule="latency", budget=0.7, data=data, batch=32, method="tucker", keep_head=False, layers=["fc1"])
-    ((found, examples), options) = asked[0]
-    assert (found.model, examples) == (model, data.validation)
-    assert options == {"budget": 0.7, "batch": 32, "method": "tucker", "keep_head": False, "layers": ["fc1"]}
+    options = {"batch": 32, "method": "any", "keep_head": False, "layers": ["fc1"]}
+    assert plan(model, rule="latency", budget=0.7, data=data, **options) == 0.7
+    ((found, examples), passed_on) = asked[0]
+    assert (found.model, examples, passed_on) == (model, data.validation, options)
+
+
+def test_any_method_is_for_the_rule_of_latency_alone(mlp):
+    with pytest.raises(InputError, match="`method` must be one of 'svd', 'spatial', 'aware', 'tucker'; got 'any'"):
+        plan(mlp, method="any")

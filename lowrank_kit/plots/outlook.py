@@ -1,0 +1,108 @@
+"""A layer's time over its ranks - bound, foretold, measured - and where it stands under the roof of its machine."""
+
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter
+
+from lowrank_kit.plots.figure import Picture, canvas, picture
+from lowrank_kit.records import Ceilings, LayerOutlook
+
+__all__ = ["plot_outlook", "plot_roofline", "plot_staircase"]
+
+UNITS = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
+def plot_outlook(
+    outlook: LayerOutlook, roof: Ceilings, *, language: str | None = None, theme: str = "light"
+) -> Picture:
+    """The roofline and the staircase of a layer side by side."""
+    figure = picture(9.2, 3.6, language=language, theme=theme)
+    figure.description = figure.words["outlook_description"].format(layer=outlook.layer, method=outlook.method)
+    with figure.styled():
+        left, right = figure.subplots(1, 2, width_ratios=(4, 5))
+    plot_roofline(outlook, roof, ax=left)
+    plot_staircase(outlook, ax=right)
+    return figure
+
+
+def plot_staircase(
+    outlook: LayerOutlook, *, ax: Axes | None = None, language: str | None = None, theme: str = "light"
+) -> Axes:
+    """Time against rank: measured with the middle 90 %, foretold, and the bare roofline, beside the dense layer's."""
+    figure, ax = canvas(
+        ax, (6.0, 3.6), "staircase_description", language=language, theme=theme, layer=outlook.layer
+    )  # fmt: skip
+    words, colours = figure.words, figure.theme
+    ranks, scale, unit = outlook.ranks[:, 0], *_unit(float(outlook.dense_costs.sum()))
+    with figure.styled():
+        ax.plot(ranks, outlook.foretold_s / scale, color=colours.after, label=words["foretold"])
+        ax.plot(ranks, outlook.bound_s / scale, color=colours.before, lw=1.1, ls=(0, (4, 2)), label=words["bound"])
+        if len(outlook.timed):
+            x, middle = ranks[outlook.timed], outlook.medians / scale
+            spread = np.abs(np.stack([outlook.lows, outlook.highs]) / scale - middle)
+            ax.errorbar(
+                x, middle, spread, fmt="o", ms=3.6, lw=0.9, color=colours.accent, label=words["measured"], zorder=3
+            )  # fmt: skip
+        dense = outlook.dense_costs.sum() if outlook.dense_timed is None else outlook.dense_timed[0]
+        ax.axhline(dense / scale, color=colours.ink, lw=0.9)
+        ax.annotate(
+            words["dense_layer"], (1, dense / scale), (-2, 3), xycoords=("axes fraction", "data"),
+            textcoords="offset points", ha="right", fontsize=8.5, color=colours.ink,
+        )  # fmt: skip
+        ax.set_title(words["staircase_title"].format(layer=outlook.layer, method=outlook.method))
+        ax.set_xlabel(words["rank_outputs"] if outlook.ranks.shape[1] == 2 else words["rank"])
+        ax.set_ylabel(unit)
+        ax.set_xlim(0, ranks[-1] + 1)
+        ax.set_ylim(0, 1.25 * max(dense, outlook.foretold_s.max()) / scale)
+        ax.legend(loc="upper left", ncols=3, handlelength=1.4, borderaxespad=0.2)
+    return ax
+
+
+def plot_roofline(
+    outlook: LayerOutlook,
+    roof: Ceilings,
+    *,
+    ax: Axes | None = None,
+    language: str | None = None,
+    theme: str = "light",
+) -> Axes:
+    """Rate of arithmetic against multiply-adds a byte, under the device's roof: the dense layer, and every rank.
+
+    A layer in factors does fewer multiply-adds for each byte it moves: it slides down the slope.
+    """
+    figure, ax = canvas(
+        ax, (5.0, 3.6), "roofline_description", language=language, theme=theme, layer=outlook.layer
+    )  # fmt: skip
+    words, colours = figure.words, figure.theme
+    path = outlook.macs / (roof.itemsize * outlook.moved), outlook.macs / outlook.foretold_s
+    dense_x, dense_s = outlook.dense_macs / (roof.itemsize * outlook.dense_moved), float(outlook.dense_costs.sum())
+    with figure.styled():
+        x = np.geomspace(min(path[0].min(), dense_x) / 3, 3 * max(path[0].max(), dense_x), 200)
+        slope = roof.bytes_per_s(roof.itemsize * outlook.dense_moved)
+        ax.plot(x, np.minimum(roof.macs_per_s, slope * x) / 1e9, color=colours.muted, lw=1.1)
+        look: dict[str, Any] = {"zorder": 3, "clip_on": False}
+        ax.plot(path[0], path[1] / 1e9, color=colours.after, label=words["foretold"], **look)
+        measured = outlook.timed
+        if len(measured):
+            rates = outlook.macs[measured] / outlook.medians / 1e9
+            ax.plot(path[0][measured], rates, "o", ms=3.6, color=colours.accent, label=words["measured"], **look)
+        dense_s = dense_s if outlook.dense_timed is None else outlook.dense_timed[0]
+        ax.plot([dense_x], [outlook.dense_macs / dense_s / 1e9], "D", ms=6, color=colours.ink, **look)
+        ax.annotate(
+            words["dense_layer"], (dense_x, outlook.dense_macs / dense_s / 1e9), (-6, -11),
+            textcoords="offset points", ha="right", fontsize=8.5, color=colours.ink,
+        )  # fmt: skip
+        ax.set_xscale("log")
+        ax.set_yscale("log")
+        for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        ax.set_title(words["roofline_title"].format(device=roof.device))
+        ax.set_xlabel(words["intensity"])
+        ax.set_ylabel(words["rate_of_macs"])
+    return ax
+
+
+def _unit(seconds: float) -> tuple[float, str]:
+    return next((unit for unit in UNITS if seconds >= unit[0]), UNITS[-1])
