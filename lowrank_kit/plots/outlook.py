@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from lowrank_kit.plots.figure import Picture, canvas, picture
 from lowrank_kit.records import Ceilings, LayerOutlook
@@ -83,7 +83,7 @@ def plot_roofline(
         slope = roof.bytes_per_s(roof.itemsize * outlook.dense_moved)
         ax.plot(x, np.minimum(roof.macs_per_s, slope * x) / 1e9, color=colours.muted, lw=1.1)
         look: dict[str, Any] = {"zorder": 3, "clip_on": False}
-        ax.plot(path[0], path[1] / 1e9, color=colours.after, label=words["foretold"], **look)
+        ax.plot(path[0], path[1] / 1e9, color=colours.after, lw=1.1, label=words["foretold"], **look)
         measured = outlook.timed
         if len(measured):
             rates = outlook.macs[measured] / outlook.medians / 1e9
@@ -91,13 +91,15 @@ def plot_roofline(
         dense_s = dense_s if outlook.dense_timed is None else outlook.dense_timed[0]
         ax.plot([dense_x], [outlook.dense_macs / dense_s / 1e9], "D", ms=6, color=colours.ink, **look)
         ax.annotate(
-            words["dense_layer"], (dense_x, outlook.dense_macs / dense_s / 1e9), (-6, -11),
-            textcoords="offset points", ha="right", fontsize=8.5, color=colours.ink,
+            words["dense_layer"], (dense_x, outlook.dense_macs / dense_s / 1e9), (8, 0),
+            textcoords="offset points", va="center", fontsize=8.5, color=colours.ink,
         )  # fmt: skip
         ax.set_xscale("log")
         ax.set_yscale("log")
         for axis in (ax.xaxis, ax.yaxis):
+            axis.set_major_locator(LogLocator(10, subs=(1, 2, 5) if axis is ax.yaxis else (1,)))
             axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.set_minor_formatter(NullFormatter())
         ax.set_title(words["roofline_title"].format(device=roof.device))
         ax.set_xlabel(words["intensity"])
         ax.set_ylabel(words["rate_of_macs"])
