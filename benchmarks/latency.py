@@ -30,11 +30,12 @@ from lowrank_kit.studies.latency_record import record
 
 CLOSE = 0.25
 BATCHES = (1, 32)
-# Of the parameters, or of the time. The smallest share of parameters is taken that loses at most LOSS on validation
-# examples, then the smallest share of time that loses no more than that, but for SLACK.
+# Of the parameters, or of the time. The smallest share of parameters is taken that loses at most so much on validation
+# examples - vgg8 has no width to spare - then the smallest share of time that loses
+# no more than that, but for SLACK.
 SHARES = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 BUDGETS = (0.5, 0.55, 0.6, 0.65, 0.7, 0.75, 0.8, 0.85, 0.9, 0.95)
-LOSS, SLACK = 0.01, 0.001
+LOSS, SLACK = {"mnist-cnn": 0.01, "vgg8": 0.065}, 0.001
 # The dense network that the CIFAR-10 runs leave behind; without it, that part is left out.
 VGG8 = FOLDER.expanduser() / "runs" / "vgg8" / "dense-0" / "network"
 SPATIAL = LayerShape(128, 128, (3, 3), (28, 28), (28, 28))
@@ -97,7 +98,7 @@ def _planned() -> Iterator[Figure]:
 def _beside(name: str, model: nn.Module, data: Data) -> Iterator[Figure]:
     """Planned by time beside planned by parameters: the fastest plan that is as accurate on validation examples."""
     found = Factorisation(channels_last(model), data)
-    wanted = _accuracy(model, data) - LOSS
+    wanted = _accuracy(model, data) - LOSS[name]
     candidates = (found.compress(plan(found, budget=share, data=data)) for share in SHARES)
     by_params = next(network for network in candidates if _accuracy(network, data) >= wanted)
     least = _accuracy(by_params, data) - SLACK

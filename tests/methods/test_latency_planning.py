@@ -86,10 +86,11 @@ def plan_of(block):
 
 @contextmanager
 def on(machine):
-    """The machine in place of clocks."""
+    """The machine in place of clocks; no layer is suspected to slow others down."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(room, "layer_times", machine.layer_times)
         patch.setattr(room, "latency", machine.latency)
+        patch.setattr(LatencyPlanner, "_holds", lambda *_: True)
         yield machine
 
 
@@ -472,3 +473,28 @@ def test_one_method_alone_can_do_less_than_any(convolutions, images, choosy, run
     with pytest.raises(InputError, match="at least about") as fault:
         LatencyPlanner(Factorisation(convolutions), images, method=method).at(0.3)
     assert told(fault) == pytest.approx((seconds + 9) / 29, abs=0.0051)
+
+
+def test_a_layer_that_slows_the_network_behind_it_down_stays_dense(case, monkeypatch):
+    """As where its factors hand on another layout: alone it is faster, in the network slower."""
+
+    class Slowed(Machine):
+        def network_s(self, model):
+            return super().network_s(model) + 50 * ("2" in blocks_of(model))
+
+    machine = Slowed(even())
+    monkeypatch.setattr(room, "layer_times", machine.layer_times)
+    monkeypatch.setattr(room, "latency", machine.latency)
+    found = planner(case)
+    assert set(found.offers) == {"0", "4"}
+    assert set(found.at(0.7).layers) == {"0", "4"}
+
+
+def test_a_layer_may_slow_the_network_by_as_much_as_two_runs_differ(case, monkeypatch):
+    for more, kept in ((0.9 * (SLACK - 1), {"0", "2", "4"}), (1.1 * (SLACK - 1), set())):
+        machine = Machine(even(), kept=0.0)
+        machine.network_s = lambda model, m=machine, more=more: m.dense_s * (1 + more * bool(blocks_of(model)))
+        with monkeypatch.context() as patch:
+            patch.setattr(room, "layer_times", machine.layer_times)
+            patch.setattr(room, "latency", machine.latency)
+            assert set(planner(case).offers) == kept
