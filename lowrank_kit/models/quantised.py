@@ -28,7 +28,7 @@ def int8(layer: nn.Module) -> nn.Module:
         row = nn.Sequential(quantisation.QuantStub(), layer, quantisation.DeQuantStub()).eval()
         row.qconfig = quantisation.get_default_qconfig("x86")
         prepared = quantisation.prepare(row)
-        size = 2 * max(layer.kernel_size)
+        size = 16 + max(layer.kernel_size)
         prepared(torch.randn(8, layer.in_channels, size, size, generator=torch.Generator().manual_seed(0)))
         converted: nn.Module = quantisation.convert(prepared)
     return converted

@@ -7,16 +7,19 @@ from lowrank_kit.models.quantised import int8
 
 
 @pytest.mark.parametrize(
-    ("layer", "size"),
+    ("make", "size"),
     [
-        (nn.Linear(32, 24), (5, 32)),
-        (nn.Conv2d(16, 12, 3, padding=1), (2, 16, 9, 9)),
-        (nn.Conv2d(16, 12, 1, stride=2), (2, 16, 9, 9)),
-        (nn.Conv2d(16, 16, 3, groups=4), (2, 16, 9, 9)),
+        (lambda: nn.Linear(32, 24), (5, 32)),
+        (lambda: nn.Conv2d(16, 12, 3, padding=1), (2, 16, 9, 9)),
+        (lambda: nn.Conv2d(16, 12, 1, stride=2), (2, 16, 9, 9)),
+        (lambda: nn.Conv2d(16, 16, 3, groups=4), (2, 16, 9, 9)),
     ],
     ids=["linear", "conv", "point", "grouped"],
 )
-def test_a_layer_in_int8_computes_nearly_the_same(layer, size):
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_a_layer_in_int8_computes_nearly_the_same(make, size, seed):
+    torch.manual_seed(seed)
+    layer = make()
     x = torch.randn(size, generator=torch.Generator().manual_seed(1))
     with torch.inference_mode():
         exact, found = layer(x), int8(layer.eval())(x)
