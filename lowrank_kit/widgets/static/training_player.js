@@ -105,7 +105,11 @@ function buildView(model, el, film, t, language) {
       halt();
       change({ at: entry >= film.rows.length - 1 ? null : Math.max(entry, 0) }, final);
     },
-    command: (name) => model.send({ kind: name }),
+    /* A change that still waits for the kernel's answer to the one before it arrives after the command: it must agree. */
+    command: (name) => {
+      if (name === "restart") act.to(Infinity);
+      model.send({ kind: name });
+    },
     language: () => { model.set("language", language === "en" ? "ja" : "en"); model.save_changes(); },
   };
 
