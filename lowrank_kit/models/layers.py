@@ -98,11 +98,8 @@ def channels_last(module: Module) -> Module:
 
 
 def is_channels_last(layer: nn.Module) -> bool:
-    """Whether a convolution's weight is laid out channels last (and not also contiguous, as 1 x 1 kernels are)."""
-    weight = layer.weight
-    if not isinstance(weight, torch.Tensor) or weight.ndim != 4:
-        return False
-    return weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
+    """Whether a convolution's weight is laid out channels last, also with one input channel or a kernel of 1 x 1."""
+    return isinstance(layer.weight, torch.Tensor) and has_last_strides(layer.weight)
 
 
 def has_last_strides(tensor: torch.Tensor) -> bool:

@@ -259,12 +259,12 @@ def test_packed_integers_are_told_from_every_other_layer():
 # layout
 
 
-def test_channels_last_is_seen_in_the_strides():
-    conv = nn.Conv2d(4, 8, 3)
+@pytest.mark.parametrize("conv", [nn.Conv2d(4, 8, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(1, 8, 3)], ids=str)
+def test_channels_last_is_seen_in_the_strides_also_where_sizes_leave_it_open(conv):
     assert not is_channels_last(conv)
     assert channels_last(conv) is conv and is_channels_last(conv)
 
 
-@pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.Conv1d(4, 4, 3), nn.Conv2d(4, 4, 1)], ids=str)
+@pytest.mark.parametrize("layer", [nn.Linear(4, 4), nn.Conv1d(4, 4, 3)], ids=str)
 def test_what_has_no_layout_is_not_channels_last(layer):
     assert not is_channels_last(channels_last(layer))
