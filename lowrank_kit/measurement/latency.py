@@ -13,7 +13,7 @@ from torch.utils.benchmark import Timer
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.load import Load
 from lowrank_kit.measurement.passes import Pass, prepared
-from lowrank_kit.measurement.placement import device_name
+from lowrank_kit.measurement.placement import device_name, precision_of
 from lowrank_kit.models.running import evaluating, inputs_for, layout_of, weight_of
 from lowrank_kit.records import Timing
 
@@ -65,6 +65,8 @@ def latency(
     with ExitStack() as stack:
         for model in models:
             stack.enter_context(evaluating(model))
+        if mode == "compiled":
+            torch._dynamo.reset()  # once: what was compiled for others is in the way, what will be for these is not
         pairs = [] if stop() else zip(models, rows, strict=True)
         passes = [prepared(model, inputs_for(model, part), mode) for model, part in pairs]
         sizes = [_block(elapsed, run) for run, _ in passes]
@@ -85,7 +87,7 @@ def latency(
             torch.get_num_threads(),
             busy,
             mode,
-            _precision(model),
+            precision_of(weight_of(model).device, weight_of(model).dtype),
             setup_s,
         )
         for model, times, setup_s in zip(models, runs, setups, strict=True)
@@ -125,10 +127,3 @@ def _by_events(device: torch.device) -> Elapsed:
         return float(start.elapsed_time(end)) / 1e3 / times
 
     return elapsed
-
-
-def _precision(model: nn.Module) -> str:
-    """How products of float32 are taken."""
-    weight, backends = weight_of(model), torch.backends
-    fast = backends.cuda.matmul.allow_tf32 and backends.cudnn.allow_tf32
-    return "tf32" if weight.device.type == "cuda" and weight.dtype == torch.float32 and fast else "ieee"

@@ -14,6 +14,8 @@ __all__ = ["Pass", "prepared"]
 
 Pass = Callable[[], object]
 WARM_UP = 3
+# Networks of one class, each in other ranks, are versions of one code to the compiler, which gives up after eight.
+MOST_VERSIONS = 256
 
 
 def prepared(model: nn.Module, inputs: torch.Tensor, mode: str) -> tuple[Pass, float]:
@@ -60,10 +62,10 @@ def _captured(model: nn.Module, inputs: torch.Tensor) -> Pass:
 
 def _compiled(model: nn.Module, inputs: torch.Tensor) -> Pass:
     """The pass by torch.compile, for these inputs alone."""
-    torch._dynamo.reset()  # it gives up after eight versions of one module's code
     compiled = torch.compile(model, dynamic=False)
     try:
-        compiled(inputs)
+        with torch._dynamo.config.patch(recompile_limit=MOST_VERSIONS):
+            compiled(inputs)
     except torch.OutOfMemoryError:
         raise
     except Exception as fault:  # whatever the compiler, or the compiler below it, may raise

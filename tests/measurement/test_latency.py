@@ -1,5 +1,6 @@
 """Timing under a clock that the test winds: every number is exact."""
 
+from functools import partial
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -216,3 +217,11 @@ def test_a_cuda_device_is_timed_by_its_own_events(residual, images):
     timing = latency([residual.cuda()], images.x, batch=4, budget_s=0, clock=lambda: 0.0)[0]
     assert timing.device == torch.cuda.get_device_name()
     assert (timing.raw_s > 0).all()
+
+
+def test_many_networks_of_one_class_are_each_compiled_once(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    torch._dynamo.utils.counters.clear()
+    latency([nn.Linear(2, width) for width in range(1, 13)], X, budget_s=0, mode="compiled")
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 12
+    assert not torch._dynamo.utils.counters["unimplemented"]
