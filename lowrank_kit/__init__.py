@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from lowrank_kit.records import Spectrum as Spectrum
     from lowrank_kit.records import Trajectory as Trajectory
     from lowrank_kit.studies.grid import Study as Study
+    from lowrank_kit.widgets.latency_board import LatencyBoard as LatencyBoard
     from lowrank_kit.widgets.latent_board import LatentBoard as LatentBoard
     from lowrank_kit.widgets.rank_board import RankBoard as RankBoard
     from lowrank_kit.widgets.training_player import TrainingPlayer as TrainingPlayer
@@ -42,6 +43,7 @@ HOMES = {
     "Data": "records",
     "Examples": "records",
     "InputError": "checks",
+    "LatencyBoard": "widgets.latency_board",
     "LatentBoard": "widgets.latent_board",
     "Measurement": "records",
     "RankBoard": "widgets.rank_board",

@@ -80,11 +80,13 @@ def study(options: argparse.Namespace) -> None:
 
 def record_latency(options: argparse.Namespace) -> None:
     """Time layers of well-known networks on this machine, most telling first, and go on next time."""
+    from lowrank_kit.measurement.latency_table import FOLDER
     from lowrank_kit.studies.latency_record import keep_ceilings, record
 
     _end_as_by_ctrl_c()
-    keep_ceilings(options.folder, options.device)
-    path = record(options.folder, options.device, minutes=options.minutes)
+    folder = options.folder or FOLDER
+    keep_ceilings(folder, options.device)
+    path = record(folder, options.device, minutes=options.minutes)
     print(f"{path} holds what was timed." if path.exists() else "nothing was timed.")
 
 
@@ -124,7 +126,7 @@ def _parser() -> argparse.ArgumentParser:
     command.set_defaults(run=record_latency)
     command.add_argument("--device", default="cpu", help="cpu, the default, or cuda")
     command.add_argument("--minutes", type=float, default=9.0, help="begin nothing new after so many; default: 9")
-    command.add_argument("--folder", type=Path, default=Path("latency"), help="of the tables; default: latency")
+    command.add_argument("--folder", type=Path, help="of the tables; default: this user's, where boards look")
     return parser
 
 

@@ -16,11 +16,10 @@ import pytest
 from lowrank_kit import __version__, cli
 from lowrank_kit.files import shipped
 from lowrank_kit.measurement.latency import latency
-from lowrank_kit.measurement.latency_table import read_table
-from lowrank_kit.records import LayerShape
+from lowrank_kit.measurement.latency_table import FOLDER, read_table
+from lowrank_kit.records import Layer, LayerShape
 from lowrank_kit.server import LOOPBACK, Server, ServerError, board_page, free_port, notebook_lab, serve
 from lowrank_kit.studies import latency_record
-from lowrank_kit.studies.catalogue import Layer
 from lowrank_kit.studies.latency_jobs import Job, Setting, Variant
 
 INSTALLED = [str(Path(sys.executable).with_name("lowrank-kit"))]
@@ -206,6 +205,7 @@ def asked(monkeypatch, tmp_path):
 
     def record(folder, device, **options):
         calls.append((folder, device, options))
+        folder = tmp_path / folder.name
         if options["minutes"]:
             folder.mkdir(parents=True)
             (folder / "a-device.csv").touch()
@@ -220,15 +220,26 @@ def asked(monkeypatch, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "folder", "device", "minutes"),
     [
-        ([], "latency", "cpu", 9.0),
-        (["--device", "cuda"], "latency", "cuda", 9.0),
+        ([], FOLDER, "cpu", 9.0),
+        (["--device", "cuda"], FOLDER, "cuda", 9.0),
         (["--minutes", "0.5", "--folder", "times/here"], "times/here", "cpu", 0.5),
     ],
 )
-def test_latency_is_recorded_as_asked_and_the_table_named(arguments, folder, device, minutes, asked, capsys):
+def test_latency_is_recorded_as_asked_and_the_table_named(arguments, folder, device, minutes, asked, tmp_path, capsys):
+    """In the folder where boards look, unless another is asked for."""
     assert cli.main(["record-latency", *arguments]) == 0
     assert asked == [(Path(folder), device, {"minutes": minutes})]
-    assert capsys.readouterr() == (f"{Path(folder, 'a-device.csv')} holds what was timed.\n", "")
+    table = tmp_path / Path(folder).name / "a-device.csv"
+    assert capsys.readouterr() == (f"{table} holds what was timed.\n", "")
+
+
+def test_ceilings_are_kept_beside_the_table(asked, monkeypatch, tmp_path):
+    kept = []
+    monkeypatch.setattr(latency_record, "keep_ceilings", lambda *where: kept.append(where))
+    cli.main(["record-latency"])
+    cli.main(["record-latency", "--device", "cuda", "--folder", str(tmp_path / "times")])
+    assert kept == [(FOLDER, "cpu"), (tmp_path / "times", "cuda")]
+    assert [call[:2] for call in asked] == kept
 
 
 def test_where_there_was_no_time_nothing_is_claimed(asked, capsys):

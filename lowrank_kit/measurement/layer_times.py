@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
+import torch
 from torch import nn
 
 from lowrank_kit.measurement.latency import latency
 from lowrank_kit.models.inventory import factorable_layers
-from lowrank_kit.models.shapes import block_of, inputs_of, layer_shapes
-from lowrank_kit.records import LayerPlan, LayerShape, LayerTimes
+from lowrank_kit.models.layers import channels_last
+from lowrank_kit.models.shapes import block_of, inputs_of, layer_of, layer_shapes
+from lowrank_kit.records import LayerPlan, LayerShape, LayerTimes, Timing
 
-__all__ = ["layer_times", "rank_grid", "tile_of"]
+__all__ = ["layer_times", "rank_grid", "tile_of", "time_layer"]
 
 # Ranks between the least and the full one that are timed.
 POINTS = 10
@@ -75,3 +77,28 @@ def _fits(plan: LayerPlan, full: Sequence[int]) -> bool:
 
 def _macs(shape: LayerShape, plan: LayerPlan) -> int:
     return sum(part.macs for part in shape.factorised(plan))
+
+
+def time_layer(
+    shape: LayerShape,
+    plan: LayerPlan | None,
+    *,
+    batch: int = 1,
+    dtype: str = "float32",
+    layout: str = "channels_last",
+    mode: str = "eager",
+    budget_s: float = 0.6,
+    stop: Callable[[], bool] = lambda: False,
+) -> tuple[Timing, Timing]:
+    """A layer of this shape, and what stands in its place under a plan, timed in turn on the processor.
+
+    Under no plan it is timed beside itself, which tells what two times of the same differ by. The times are empty
+    where `stop()` was true before.
+    """
+    dense = layer_of(shape)
+    layers = (dense, dense if plan is None else block_of(dense, plan))
+    placed = [layer.to(dtype=getattr(torch, dtype)) for layer in layers]
+    if layout == "channels_last":
+        placed = [channels_last(layer) for layer in placed]
+    first, second = latency(placed, inputs_of(shape, 1), batch=batch, budget_s=budget_s, mode=mode, stop=stop)
+    return first, second

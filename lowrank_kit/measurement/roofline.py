@@ -1,7 +1,5 @@
 """The ceilings of this machine, measured once and kept in a file with the device's name."""
 
-import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -9,17 +7,15 @@ import numpy as np
 import torch
 from torch import nn
 
-from lowrank_kit.checks import InputError
-from lowrank_kit.files import write_beside
 from lowrank_kit.measurement.latency import latency
-from lowrank_kit.measurement.placement import device_name
+from lowrank_kit.measurement.latency_table import FOLDER, ceilings_name, read_ceilings, write_ceilings
+from lowrank_kit.measurement.placement import device_name, precision_of
 from lowrank_kit.models.layers import channels_last
 from lowrank_kit.models.shapes import drawn, inputs_of, layer_of
 from lowrank_kit.records import Ceilings, LayerShape, Timing
 
-__all__ = ["CACHE", "ceilings", "measured_ceilings", "read_ceilings", "write_ceilings"]
+__all__ = ["ceilings", "measured_ceilings"]
 
-CACHE = Path("~/.cache/lowrank_kit/ceilings").expanduser()
 # The sides of square products and the convolution that are tried, and the bytes that are copied.
 SIDES = {"cpu": (512, 1024), "cuda": (4096, 8192)}
 CONVOLUTION = LayerShape(256, 256, (3, 3), (28, 28), (28, 28))
@@ -40,37 +36,21 @@ class Copied(nn.Module):
         return self.target.copy_(self.source)
 
 
-def ceilings(device: str = "cpu", dtype: str = "float32", *, folder: Path = CACHE) -> Ceilings:
-    """The ceilings of the device for a dtype, with the threads torch has now: read, or measured and kept.
+def ceilings(device: str = "cpu", dtype: str = "float32", *, folder: Path = FOLDER) -> Ceilings:
+    """The ceilings of the device for a dtype, with torch, its threads and its precision as they are now.
 
-    Measuring takes seconds. Raises InputError where the kept ones are damaged or another device's.
+    They are read from the folder, or measured, which takes seconds, and kept there. Raises InputError where the kept
+    ones are damaged or another device's.
     """
-    name = device_name(torch.device(device))
-    threads = torch.get_num_threads()
-    path = folder / f"{device}-{dtype}-{threads}.json"
-    if not path.exists():
-        write_ceilings(path, measured_ceilings(device, dtype))
-    return read_ceilings(path, name)
-
-
-def read_ceilings(path: Path, device: str) -> Ceilings:
-    """Raises InputError where the file is damaged, or the ceilings are not this device's."""
-    try:
-        words = json.loads(path.read_text(encoding="utf-8"))
-        found = Ceilings(**{**words, "copies": tuple((float(n), float(rate)) for n, rate in words["copies"])})
-    except (OSError, ValueError, TypeError, KeyError) as fault:
-        raise InputError(
-            f"{path} must hold ceilings that were measured; delete it to measure anew ({fault})."
-        ) from None
-    if found.device != device:
-        raise InputError(f"{path} holds the ceilings of {found.device}, not of {device}; delete it to measure anew.")
+    place = torch.device(device)
+    name, threads = device_name(place), torch.get_num_threads()
+    path = folder / ceilings_name(name, dtype, precision_of(place, getattr(torch, dtype)))
+    if path.exists():
+        found = read_ceilings(path, name)
+        if (found.torch, found.threads) == (torch.__version__, threads):
+            return found
+    write_ceilings(path, found := measured_ceilings(device, dtype))
     return found
-
-
-def write_ceilings(path: Path, found: Ceilings) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(asdict(found), indent=1) + "\n"
-    write_beside(path, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 def measured_ceilings(device: str = "cpu", dtype: str = "float32") -> Ceilings:

@@ -17,6 +17,7 @@ from lowrank_kit.plots.spectra import plot_spectra, plot_spectrum, plot_truncati
 from lowrank_kit.plots.theme import THEMES, Theme
 from lowrank_kit.plots.training_memory import plot_training_memory
 from lowrank_kit.plots.trajectory import plot_accuracy, plot_loss, plot_mode_spectra, plot_ranks, plot_trajectory
+from lowrank_kit.plots.verdicts import plot_verdicts
 
 __all__ = [
     "THEMES",
@@ -48,5 +49,6 @@ __all__ = [
     "plot_staircase",
     "plot_training_memory",
     "plot_trajectory",
+    "plot_verdicts",
     "plot_truncation",
 ]

@@ -5,15 +5,17 @@ from lowrank_kit.records.examples import Data, Examples
 from lowrank_kit.records.formats import FormatFit
 from lowrank_kit.records.grids import Grid, JointSearch, RankCurve, SearchStep
 from lowrank_kit.records.latencies import RecordedTime
+from lowrank_kit.records.latency_tables import Conditions, LatencyTable
 from lowrank_kit.records.latent import LatentLayer, LatentTables
 from lowrank_kit.records.layer_times import LayerTimes
 from lowrank_kit.records.losses import LossCurve
 from lowrank_kit.records.measurements import Change, Measurement, TrainingMemory
-from lowrank_kit.records.outlooks import LayerOutlook
+from lowrank_kit.records.network_times import NetworkTimes
+from lowrank_kit.records.outlooks import Judgement, LayerOutlook, NetworkOutlook, Rival
 from lowrank_kit.records.plans import METHODS, LayerPlan, Rank, RankPlan
 from lowrank_kit.records.prices import Price, params_price
 from lowrank_kit.records.recognition import Recognition
-from lowrank_kit.records.shapes import LayerShape
+from lowrank_kit.records.shapes import Layer, LayerShape
 from lowrank_kit.records.spectra import Factors, Spectrum, break_even_rank, factor_params
 from lowrank_kit.records.surveys import LayerReport, Survey
 from lowrank_kit.records.tables import LayerTable, NetworkTables, RankTables
@@ -28,15 +30,19 @@ __all__ = [
     "MODES",
     "Ceilings",
     "Change",
+    "Conditions",
     "Data",
     "Examples",
     "Factors",
     "FormatFit",
     "Grid",
     "JointSearch",
+    "Judgement",
+    "LatencyTable",
     "LatentLayer",
     "LatentTables",
     "LatentView",
+    "Layer",
     "LayerOutlook",
     "LayerPlan",
     "LayerReport",
@@ -45,7 +51,9 @@ __all__ = [
     "LayerTimes",
     "LossCurve",
     "Measurement",
+    "NetworkOutlook",
     "NetworkTables",
+    "NetworkTimes",
     "Price",
     "Rank",
     "RankCurve",
@@ -53,6 +61,7 @@ __all__ = [
     "RankTables",
     "Recognition",
     "RecordedTime",
+    "Rival",
     "SearchStep",
     "Spectrum",
     "Survey",

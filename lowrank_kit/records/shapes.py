@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from lowrank_kit.checks import InputError
 from lowrank_kit.records.plans import LayerPlan
 
-__all__ = ["LayerShape"]
+__all__ = ["Layer", "LayerShape"]
 
 
 @dataclass(frozen=True)
@@ -108,3 +108,13 @@ class LayerShape:
         grouped = f" in {self.groups} groups" if self.groups > 1 else ""
         sides = (self.outputs, self.inputs // self.groups, *self.kernel)
         return f"{' x '.join(map(str, sides))}{grouped} on {' x '.join(map(str, self.size))}"
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer of a network, and how many the network has of its shape."""
+
+    network: str
+    name: str
+    shape: LayerShape
+    count: int = 1

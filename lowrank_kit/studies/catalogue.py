@@ -9,22 +9,11 @@ judged.
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from lowrank_kit.files import shipped
-from lowrank_kit.records import LayerShape
+from lowrank_kit.records import Layer, LayerShape
 
-__all__ = ["CATALOGUE", "STAIRCASE", "Layer", "drawn_layers"]
-
-
-@dataclass(frozen=True)
-class Layer:
-    """A layer of a network, and how many the network has of its shape."""
-
-    network: str
-    name: str
-    shape: LayerShape
-    count: int = 1
+__all__ = ["CATALOGUE", "STAIRCASE", "drawn_layers", "networks"]
 
 
 def _convolution(outputs: int, inputs: int, side: int, size: int, stride: int = 1) -> LayerShape:
@@ -90,6 +79,12 @@ CATALOGUE = (
 
 # The layer whose time is taken rank by rank.
 STAIRCASE = next(layer for layer in CATALOGUE if (layer.network, layer.name) == ("resnet50", "layer3.1.conv2"))
+
+
+def networks() -> dict[str, tuple[Layer, ...]]:
+    """{network: its layers}, each shape once."""
+    names = dict.fromkeys(layer.network for layer in CATALOGUE)
+    return {name: tuple(layer for layer in CATALOGUE if layer.network == name) for name in names}
 
 
 def drawn_layers(name: str) -> tuple[Layer, ...]:

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 
-from lowrank_kit.records import LayerPlan, LayerShape
-from lowrank_kit.studies.catalogue import CATALOGUE, STAIRCASE, Layer, drawn_layers
+from lowrank_kit.records import Layer, LayerPlan, LayerShape
+from lowrank_kit.studies.catalogue import CATALOGUE, STAIRCASE, drawn_layers
 
 __all__ = ["Job", "Setting", "Variant", "forms_of", "jobs", "plan_at"]
 

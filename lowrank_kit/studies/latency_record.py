@@ -16,9 +16,9 @@ from torch import nn
 
 from lowrank_kit.checks import InputError, check_name
 from lowrank_kit.measurement.latency import latency
-from lowrank_kit.measurement.latency_table import ceilings_name, read_table, table_name, write_table
+from lowrank_kit.measurement.latency_table import read_table, table_name, write_table
 from lowrank_kit.measurement.placement import device_name
-from lowrank_kit.measurement.roofline import measured_ceilings, write_ceilings
+from lowrank_kit.measurement.roofline import ceilings
 from lowrank_kit.models import vision
 from lowrank_kit.models.layers import channels_last
 from lowrank_kit.models.quantised import int8
@@ -89,11 +89,9 @@ def keep_ceilings(folder: Path, device: str = "cpu", *, tell: Callable[[str], ob
     """
     _check_device(device)
     for dtype, precision in dict.fromkeys((s.dtype, s.precision) for s in SETTINGS[device] if s.dtype != "int8"):
-        path = folder / ceilings_name(device_name(torch.device(device)), dtype, precision)
-        if not path.exists():
-            tell(f"ceilings, {dtype} {precision}")
-            with _precision(precision):
-                write_ceilings(path, measured_ceilings(device, dtype))
+        tell(f"ceilings, {dtype} {precision}")
+        with _precision(precision):
+            ceilings(device, dtype, folder=folder)
 
 
 def _check_device(device: str) -> None:

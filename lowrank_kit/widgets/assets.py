@@ -11,24 +11,27 @@ STATIC = Path(__file__).parent / "static"
 
 # A widget's module loads as a blob and cannot import a neighbour, so its parts stand one behind the other.
 PARTS = {
-    "rank_board": ("shared", "tables", "rank_tables", "charts", "measured", "rank_board"),
-    "tucker_board": ("shared", "tables", "tucker_tables", "charts", "measured", "tucker_board"),
+    "rank_board": ("shared", "tables", "rank_tables", "axes", "controls", "charts", "measured", "rank_board"),
+    "tucker_board": ("shared", "tables", "tucker_tables", "axes", "controls", "charts", "measured", "tucker_board"),
     "latent_board": ("shared", "latent_board"),
+    "latency_board": ("shared", "axes", "controls", "latency_charts", "latency_board"),
     "training_player": ("shared", "training_charts", "training_player"),
 }
 
 
 # A comment that begins a line, and what indents one: a browser needs neither.
 ASIDE = re.compile(r"^\s*/\*.*?\*/\n|^[ \n]+", re.MULTILINE | re.DOTALL)
-# Spaces that part no words: around operators that no text holds, and in a style sheet.
-LOOSE = re.compile(r" (=>|===|!==|&&|\|\||\?\?|=) ")
+# What is kept as it is: texts, and templates with templates in them.
+TEXT = r'"[^"\n]*"|`(?:[^`$]|\$(?!\{)|\$\{(?:[^`}]|`[^`]*`)*\})*`'
+# Spaces that part no words, elsewhere: around operators, inside brackets, and in a style sheet.
+LOOSE = re.compile(rf"({TEXT})| (=>|===|!==|&&|\|\||\?\?|=) |(?<=[,;:{{(\[]) +| +(?=[}})\]])")
 LOOSE_STYLE = re.compile(r"(?<=[:;,{}])[ \n]+| (?=[{}])")
 
 
 @cache
 def module(name: str) -> str:
     """One board's ES module."""
-    return LOOSE.sub(r"\1", "".join(_lean(STATIC / f"{part}.js") for part in PARTS[name]))
+    return LOOSE.sub(r"\1\2", "".join(_lean(STATIC / f"{part}.js") for part in PARTS[name]))
 
 
 @cache

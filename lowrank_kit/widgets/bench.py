@@ -1,7 +1,7 @@
 """The network behind a board: what is measured when a hand lets go of a slider."""
 
 import copy
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -14,7 +14,8 @@ from lowrank_kit.measurement.cost import macs, n_params, size_bytes
 from lowrank_kit.measurement.latency import latency
 from lowrank_kit.measurement.measure import measure
 from lowrank_kit.measurement.quality import Stopped, predictions
-from lowrank_kit.methods.prediction import measure_drops, tabulate, try_plans
+from lowrank_kit.methods.latency_prediction import LatencyPredictor
+from lowrank_kit.methods.prediction import measure_drops, random_ranks, tabulate, try_plans
 from lowrank_kit.methods.tucker_tables import measure_tucker_drops, random_pairs, tabulate_tucker
 from lowrank_kit.models.surgery import Factorisation
 from lowrank_kit.models.tucker import Tucker
@@ -50,6 +51,7 @@ class Bench:
     """
 
     tabulate: ClassVar[Callable[..., NetworkTables]] = staticmethod(tabulate)
+    draw: ClassVar[Callable[..., Iterable[Mapping[str, Any]]]] = staticmethod(random_ranks)
     steps: ClassVar[tuple[Callable[..., Iterator[Any]], ...]] = (partial(measure_drops, points=POINTS), try_plans)
 
     def __init__(self, model: nn.Module, data: Data, tables: NetworkTables | None = None):
@@ -62,6 +64,7 @@ class Bench:
         self.tables = tables if tables is not None and belong else self.tabulate(self.factorisation, data, self.dense)
         order = data.test.stratified_order()
         self.first, self.rest = np.sort(order[:FIRST]), np.sort(order[FIRST:])
+        self.predictors: dict[int, LatencyPredictor] = {}
 
     @property
     def is_stored(self) -> bool:
@@ -74,6 +77,19 @@ class Bench:
             for better in step(self.tables, self.factorisation, self.data):
                 self.tables = better
                 yield better
+
+    def predictor(self, batch: int) -> LatencyPredictor:
+        """What learns the times of so many examples at once."""
+        if batch not in self.predictors:
+            found = LatencyPredictor(self.tables, self.factorisation, self.data.test.x, batch=batch, draw=self.draw)
+            self.predictors[batch] = found
+        return self.predictors[batch]
+
+    def note(self, ranks: Mapping[str, Any], found: Finding) -> None:
+        """A setting that was timed: from now on its prediction's error is known."""
+        if found.measured.timing is not None and found.dense.timing is not None:
+            timing = found.measured.timing
+            self.predictor(timing.batch).see(ranks, timing, found.dense.timing)
 
     def trial(self, plan: RankPlan, batch: int, stop: Callable[[], bool]) -> Iterator[Finding]:
         """Measure the network under a plan, one finding after another, until `stop()` is true.
@@ -128,6 +144,7 @@ class TuckerBench(Bench):
     """A bench whose tables hold pairs of ranks."""
 
     tabulate = staticmethod(tabulate_tucker)
+    draw = staticmethod(random_pairs)
     steps = (measure_tucker_drops, partial(try_plans, draw=random_pairs))
 
 

@@ -1,6 +1,9 @@
 """Boards over ranks: looked up in tables while a hand moves, measured in a thread when it lets go."""
 
+import math
 from collections.abc import Iterator, Mapping
+from itertools import chain
+from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
@@ -9,11 +12,11 @@ import traitlets
 from lowrank_kit.checks import InputError
 from lowrank_kit.i18n import strings
 from lowrank_kit.methods.allocation import table_ladder
-from lowrank_kit.records import Measurement, Rank, RankPlan
+from lowrank_kit.records import Measurement, NetworkTimes, Rank, RankPlan
 from lowrank_kit.widgets.board import Board
 from lowrank_kit.widgets.source import Shelf
 from lowrank_kit.widgets.still import listed
-from lowrank_kit.widgets.wire import curves_message, finding_words, tables_message
+from lowrank_kit.widgets.wire import curves_message, finding_words, tables_message, times_message
 from lowrank_kit.widgets.worker import Stop
 
 if TYPE_CHECKING:
@@ -48,6 +51,11 @@ class MeasuredBoard(Board):
         self.tables, self._make_bench = self.shelf.prepared(source, data)
         self._bench: Bench | None = None
         self._records: dict[tuple[tuple[int, ...], int], Finding] = {}
+        # {batch: what teaches its times}, {batch: what of them was sent}, and what makes the tables better.
+        self._learning: dict[int, Iterator[None]] = {}
+        self._told: dict[int, NetworkTimes] = {}
+        self._telling = Lock()
+        self._refining: Iterator[None] = iter(())
         super().__init__(
             batch=batch,
             language=language,
@@ -76,6 +84,12 @@ class MeasuredBoard(Board):
     def dense(self) -> Measurement:
         """The dense network, timed in turn with the present setting."""
         return self._measured().dense
+
+    @property
+    def predicted_latency_s(self) -> float | None:
+        """Seconds a pass that the present setting should take on this machine; None until its layers are timed."""
+        predictor = self._bench and self._bench.predictors.get(self.batch)
+        return predictor.times.predict(self.ranks) if predictor else None
 
     def set_budget(self, budget: float, *, rule: str = "energy", cost: str = "params") -> None:
         """Set all ranks by a rule, the head dense; arguments as for :func:`lowrank_kit.plan`."""
@@ -127,6 +141,7 @@ class MeasuredBoard(Board):
         """A view that has just been made asks for the tables; the network is loaded behind its first picture."""
         if content.get("kind") == "hello":
             self.send(*tables_message(self.tables, self.rooms))
+            self._tell_times(anew=True)
         if content.get("kind") == "painted" and self._bench is None:
             self._measure()
 
@@ -150,16 +165,19 @@ class MeasuredBoard(Board):
         self._worker.submit(lambda stop: self._trial(key, plan, stop))
 
     def _trial(self, key: tuple[tuple[int, ...], int], plan: RankPlan, stop: Stop) -> None:
-        """Tell what is known of a setting, or measure it, one finding after another."""
-        ranks, batch = key
+        """Tell what is known of a setting, or measure it, one finding after another; then go on learning."""
+        bench, (ranks, batch) = self._ready_bench(), key
         if key in self._records:
             self._show(ranks, self._records[key])
-            return
-        for found in self._ready_bench().trial(plan, batch, stop):
-            self._show(ranks, found)
-            if found.stage == "latency":
-                self._records[key] = found
-                self._still.show(self._picture(self._by_layer(ranks), found.measured, found.dense))
+        else:
+            for found in bench.trial(plan, batch, stop):
+                self._show(ranks, found)
+                if found.stage == "latency":
+                    self._records[key] = found
+                    bench.note(self._by_layer(ranks), found)
+                    self._tell_times()
+                    self._still.show(self._picture(self._by_layer(ranks), found.measured, found.dense))
+        self._worker.chore(chain(self._learned(bench, batch), self._refining))
 
     def _show(self, ranks: tuple[int, ...], found: "Finding") -> None:
         words = finding_words(found.measured, found.dense)
@@ -174,8 +192,29 @@ class MeasuredBoard(Board):
             self._bench = self._make_bench()
             self.tables = self._bench.tables
             if not self._bench.is_stored:
-                self._worker.chore(self._refined(self._bench))
+                self._refining = self._refined(self._bench)
+                self._worker.chore(self._refining)
         return self._bench
+
+    def _learned(self, bench: "Bench", batch: int) -> Iterator[None]:
+        """The times of a batch, taken up where another batch or a hand broke in."""
+        if batch not in self._learning:
+            self._learning[batch] = self._timed(bench, batch)
+        return self._learning[batch]
+
+    def _timed(self, bench: "Bench", batch: int) -> Iterator[None]:
+        for _ in bench.predictor(batch).learn(lambda: self._worker.is_called_away):
+            self._tell_times()
+            yield
+
+    def _tell_times(self, *, anew: bool = False) -> None:
+        """What is known of times, as far as it was not told before; to a new view all of it."""
+        with self._telling:
+            for batch, predictor in list(self._bench.predictors.items() if self._bench else ()):
+                times, told = predictor.times, None if anew else self._told.get(batch)
+                if times is not told and not math.isnan(times.dense_s):
+                    self.send(*times_message(times, told))
+                    self._told[batch] = times
 
     def _refined(self, bench: "Bench") -> Iterator[None]:
         for self.tables in bench.refine():

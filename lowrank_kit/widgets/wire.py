@@ -7,9 +7,9 @@ import numpy as np
 
 from lowrank_kit.i18n import LANGUAGES, strings
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
-from lowrank_kit.records import Measurement, NetworkTables, Timing
+from lowrank_kit.records import Measurement, NetworkTables, NetworkTimes, Timing
 
-__all__ = ["BUDGETS", "curves_message", "finding_words", "tables_message"]
+__all__ = ["BUDGETS", "curves_message", "finding_words", "packed", "tables_message", "times_message"]
 
 # The budget slider moves in steps of a thousandth.
 BUDGETS = np.arange(1001) / 1000
@@ -28,23 +28,33 @@ def tables_message(tables: NetworkTables, rooms: Sequence[str] = ("board",)) -> 
             arrays[f"{rule} {cost}"] = steps.table(BUDGETS).astype(np.float64).ravel()
             words["budgets"][f"{rule} {cost}"] = {"layers": steps.layers, "cheapest": steps.cheapest}
     spoken = {code: {k: v for room in rooms for k, v in strings(room, code).items()} for code in LANGUAGES}
-    return {"kind": "tables", "words": words, "arrays": _lengths(arrays), "strings": spoken}, _buffers(arrays)
+    return packed({"kind": "tables", "words": words, "strings": spoken}, arrays)
 
 
 def curves_message(tables: NetworkTables) -> tuple[dict[str, Any], list[bytes]]:
     """What has become better known since the tables were sent, and its buffers."""
     words, arrays = tables.to_arrays()
     arrays = {name: arrays[name] for name in tables.growing}
-    return {"kind": "curves", "layers": words["layers"], "arrays": _lengths(arrays)}, _buffers(arrays)
+    return packed({"kind": "curves", "layers": words["layers"]}, arrays)
 
 
-def _lengths(arrays: Mapping[str, np.ndarray]) -> dict[str, int]:
-    return {name: len(values) for name, values in arrays.items()}
+def times_message(times: NetworkTimes, told: NetworkTimes | None = None) -> tuple[dict[str, Any], list[bytes]]:
+    """What is known of the network's times at one batch, of the layers only what is better than was `told` before."""
+    before = {} if told is None else told.shares
+    arrays = {name: shares.ravel() for name, shares in times.shares.items() if shares is not before.get(name)}
+    pairs = {"predicted": times.predicted.tolist(), "observed": times.observed.tolist()}
+    return packed({"kind": "times", "batch": times.batch, "dense_s": times.dense_s, **pairs}, arrays)
 
 
-def _buffers(arrays: Mapping[str, np.ndarray]) -> list[bytes]:
-    """Little-endian, in double precision unless they are single, which is half as much to send."""
-    return [np.ascontiguousarray(v, "<f4" if v.dtype == np.float32 else "<f8").tobytes() for v in arrays.values()]
+def packed(words: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> tuple[dict[str, Any], list[bytes]]:
+    """A message of words, and of arrays as buffers; the words then say how long each of them is.
+
+    Numbers are little-endian, in double precision unless they are single, which is half as much to send.
+    """
+    lengths = {name: len(values) for name, values in arrays.items()}
+    forms = ("<f4" if values.dtype == np.float32 else "<f8" for values in arrays.values())
+    buffers = [np.ascontiguousarray(v, form).tobytes() for v, form in zip(arrays.values(), forms, strict=True)]
+    return {**words, "arrays": lengths}, buffers
 
 
 def finding_words(measured: Measurement, dense: Measurement) -> dict[str, Any]:

@@ -39,6 +39,11 @@ class Worker:
     def is_closed(self) -> bool:
         return self._closed
 
+    @property
+    def is_called_away(self) -> bool:
+        """Whether a chore should end its step soon: a request waits, or the worker is closed."""
+        return self._closed or self._request is not None
+
     def submit(self, request: Callable[[Stop], None]) -> None:
         """Run `request(stop)` soon; an older one that has not begun is dropped, and a fault before it forgotten."""
         with self._wake:

@@ -1,5 +1,7 @@
 """An exported notebook shows a board's last picture with the network off."""
 
+from pathlib import Path
+
 import nbformat
 import pytest
 from nbclient import NotebookClient
@@ -25,6 +27,13 @@ BOARDS = {
         'from lowrank_kit import LatentBoard\n\nboard = LatentBoard("digits-mlp")\nboard',
         'board.set_layer("head")\nboard.set_rank(4)\nboard.wait()',
         "head",
+    ),
+    "latency": (
+        f"import sys\n\nsys.path.insert(0, {str(Path(__file__).parents[2])!r})\n"
+        "from lowrank_kit.widgets.latency_board import LatencyBoard\nfrom tests.known_times import CPU, known_table\n\n"
+        'board = LatencyBoard(layer="layer3.1.conv2", tables=[known_table(CPU)])\nboard',
+        "board.set_rank(40)\nboard.wait()",
+        "layer3.1.conv2: rank 40",
     ),
     "player": (
         'from lowrank_kit import TrainingPlayer\n\nplayer = TrainingPlayer("digits-mlp", epochs=1)\nplayer',

@@ -14,14 +14,21 @@ pytestmark = pytest.mark.browser
 
 NAME = "digits-mlp"
 SLIDER = 'input[type=range][data-layer="fc1"]'
+# The board, and beneath it what Python predicts for where its sliders stand.
+CELL = """from ipywidgets import Label
+from lowrank_kit import RankBoard
+
+board, told = RankBoard("digits-mlp"), Label()
+board.observe(lambda _: setattr(told, "value", f"predicted {board.predicted_latency_s}"), "setting")
+display(board, told)"""
+
 OPENED = {"voila": in_voila, "lab": in_lab}
 
 
 @pytest.fixture(scope="module", params=OPENED)
 def page(request, browser, tmp_path_factory):
     """The board of a small network, once its first measurement is there."""
-    cell = f'from lowrank_kit import RankBoard\n\nRankBoard("{NAME}")'
-    notebook = write_notebook(tmp_path_factory.mktemp(request.param) / "board.ipynb", cell)
+    notebook = write_notebook(tmp_path_factory.mktemp(request.param) / "board.ipynb", CELL)
     with OPENED[request.param](browser, notebook) as page:
         page.faults, page.strangers = [], []
         page.on("pageerror", lambda fault: page.faults.append(str(fault)))
@@ -80,6 +87,41 @@ def test_the_numbers_while_dragging_are_those_of_the_tables(page):
         assert f"error {spectrum.error(kept):.1%}" in facts
 
 
+def test_times_while_dragging_are_those_that_python_predicts(page):
+    move(page, 20)
+    learnt(page)
+    painted = set()
+    for rank in (3, 11, 30, 50):
+        move(page, rank)
+        found = python_s(page)
+        assert kind(page, 3) == "predicted"
+        badge, value, pace, off = told(page)
+        assert badge == "predicted"
+        assert value == f"{three(1e3 * found)} ms"
+        assert re.fullmatch(r"(as fast as dense|[\d.]+ × as fast as dense|slower: [\d.]+ × dense) \([\d.]+ ms\)", pace)
+        assert re.fullmatch(r"± \d+% in 9 of 10 similar plans \(\d+ timed\)", off)
+        painted.add(value)
+    assert len(painted) > 1, "the time must move with the hand"
+    # Above break-even all is dense, and takes what the dense network takes.
+    assert pace == f"as fast as dense ({value})"
+    page.locator(SLIDER).dispatch_event("change")
+    measured(page)
+    assert "similar plans" not in page.locator(".lrk-tile").nth(3).inner_text()
+
+
+def test_a_setting_that_was_predicted_and_measured_counts(page):
+    move(page, 20)
+    learnt(page)
+    before = timed(page)
+    move(page, before + 2)  # tried by no other test
+    page.locator(SLIDER).dispatch_event("change")
+    measured(page)
+    move(page, 30)
+    assert timed(page) == before + 1
+    page.locator(SLIDER).dispatch_event("change")
+    measured(page)
+
+
 def test_the_budget_slider_sets_what_the_plan_says(page):
     model, _ = kit.load(NAME)
     page.evaluate(
@@ -135,7 +177,7 @@ def test_a_time_is_never_shown_under_another_batch(page):
     batch = page.get_by_role("combobox", name="batch")
     batch.select_option("1")
     page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
-    assert kind(page, 3) == "waiting"
+    assert kind(page, 3) in {"waiting", "predicted"}
     measured(page)
     batch.select_option("32")
     measured(page)
@@ -231,6 +273,43 @@ def measured(page):
     page.wait_for_function(
         "() => [2, 3].every((i) => /measured|busy/.test(document.querySelectorAll('.lrk-tile')[i].dataset.kind))"
     )
+
+
+def move(page, rank):
+    """As a hand does that holds on, until Python has heard of it."""
+    page.evaluate(
+        "([slider, rank]) => { const s = document.querySelector(slider); s.value = rank;"
+        " s.dispatchEvent(new Event('input', { bubbles: true })); }",
+        [SLIDER, rank],
+    )
+    page.wait_for_timeout(500)
+
+
+def learnt(page):
+    """Until the random plans were timed; after that only a hand changes what is predicted."""
+    tile = "document.querySelectorAll('.lrk-tile')[3].textContent"
+    page.wait_for_function(f"() => /([7-9]|\\d\\d) timed/.test({tile})")
+    before = None
+    while before != (before := timed(page)):
+        page.wait_for_timeout(2000)
+
+
+def timed(page):
+    return int(re.search(r"(\d+) timed", page.locator(".lrk-tile").nth(3).inner_text())[1])
+
+
+def told(page):
+    tile = page.locator(".lrk-tile").nth(3)
+    return [part for css in (".lrk-badge", ".lrk-value", ".lrk-line") for part in tile.locator(css).all_inner_texts()]
+
+
+def python_s(page):
+    return float(page.get_by_text(re.compile(r"^predicted [\d.e-]+$")).inner_text().split()[1])
+
+
+def three(number):
+    """With three significant digits, as the tiles have them."""
+    return f"{float(f'{number:.3g}'):,}".removesuffix(".0")
 
 
 def kind(page, tile):

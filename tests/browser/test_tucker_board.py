@@ -88,6 +88,22 @@ def test_the_numbers_while_dragging_are_those_of_the_tables(page, tables):
     measured(page)
 
 
+def test_a_time_is_predicted_for_every_pair_while_dragging(page):
+    put(page, OUT, 20)
+    page.wait_for_function("() => document.querySelectorAll('.lrk-tile')[3].textContent.includes('similar plans')")
+    painted = set()
+    for pair in ((3, 4), (20, 12), (40, 20)):
+        for slider, rank in zip((OUT, IN), pair, strict=True):
+            put(page, slider, rank)
+        page.wait_for_timeout(100)
+        assert kind(page, 3) == "predicted"
+        painted.add(page.locator(".lrk-value").nth(3).inner_text())
+    assert len(painted) > 1, "the time must move with the hand"
+    page.locator(IN).dispatch_event("change")
+    measured(page)
+    assert "similar plans" not in page.locator(".lrk-tile").nth(3).inner_text()
+
+
 def test_the_error_is_that_of_the_refined_weight_once_it_is_measured(page, tables):
     put(page, OUT, 20)
     put(page, IN, 12)

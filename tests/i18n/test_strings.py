@@ -8,10 +8,10 @@ from lowrank_kit.checks import InputError
 from lowrank_kit.i18n import LANGUAGES, default_language, strings
 from lowrank_kit.widgets.assets import module
 
-ROOMS = ("board", "doctor", "latent", "lessons", "player", "plots", "tucker")
+ROOMS = ("board", "doctor", "latency", "latent", "lessons", "player", "plots", "tucker")
 KEYS = [(room, key) for room in ROOMS for key in strings(room, "en")]
 # The button that names the other language, and what has one name everywhere.
-SAME = {"language", "name_jupyterlab", "name_python", "name_pytorch", "name_voila"}
+SAME = {"language", "name_jupyterlab", "name_python", "name_pytorch", "name_voila", "tucker"}
 
 
 @pytest.mark.parametrize("room", ROOMS)
@@ -36,6 +36,7 @@ def test_nothing_is_left_untranslated(room, key):
 BOARDS = {
     "rank_board": ["board"],
     "tucker_board": ["board", "tucker"],
+    "latency_board": ["latency"],
     "latent_board": ["latent"],
     "training_player": ["player"],
 }
@@ -49,6 +50,7 @@ def test_a_board_asks_for_no_other_strings(board, rooms):
 
 HOMES = {
     "board": "widgets",
+    "latency": "widgets",
     "latent": "widgets",
     "player": "widgets",
     "doctor": "doctor",

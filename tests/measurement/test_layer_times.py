@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from lowrank_kit.measurement import layer_times as room
-from lowrank_kit.measurement.layer_times import POINTS, layer_times, rank_grid, tile_of
+from lowrank_kit.measurement.layer_times import POINTS, layer_times, rank_grid, tile_of, time_layer
 from lowrank_kit.models.blocks import rank_of
 from lowrank_kit.models.layers import channels_last, is_channels_last
 from lowrank_kit.models.low_rank import LowRank
@@ -283,3 +283,70 @@ def test_every_plan_of_a_grid_can_be_built_and_timed(bench):
             (found,) = layer_times(model, np.zeros((1, *sides), np.float32), {"0": grid})
             assert found.plans == tuple(grid) != ()
             assert found.seconds.tolist() == [sum(plan.ranks) for plan in grid]
+
+
+class Turns:
+    """Stands for `latency` under `time_layer`: what was asked of it, and two times."""
+
+    def __init__(self):
+        self.asked = None
+
+    def __call__(self, models, x, **options):
+        self.asked = (models, x, options)
+        return [Timing(np.full(3, seconds), 1, "a device", "float32", "contiguous", 1) for seconds in (2.0, 1.0)]
+
+
+@pytest.fixture
+def turns(monkeypatch):
+    found = Turns()
+    monkeypatch.setattr(room, "latency", found)
+    return found
+
+
+SHAPE = LayerShape(16, 12, (3, 3), (9, 8), (5, 4))
+
+
+@pytest.mark.parametrize(
+    ("plan", "kind"),
+    [(LayerPlan(3), LowRank), (LayerPlan(4, "spatial"), LowRank), (LayerPlan((3, 5), "tucker"), Tucker)],
+)
+def test_a_layer_and_its_block_take_turns(turns, plan, kind):
+    assert [timing.median_s for timing in time_layer(SHAPE, plan, batch=4, budget_s=0.3, mode="compiled")] == [2, 1]
+    (dense, block), x, options = turns.asked
+    assert (type(dense), type(block)) == (nn.Conv2d, kind)
+    assert (dense.weight.shape, rank_of(block)) == ((16, 12, 3, 3), plan.rank)
+    assert x.shape == (1, 12, 9, 8)
+    assert {name: options[name] for name in ("batch", "budget_s", "mode")} == {
+        "batch": 4, "budget_s": 0.3, "mode": "compiled",
+    }  # fmt: skip
+    assert options["stop"]() is False
+
+
+def test_under_no_plan_a_layer_is_timed_beside_itself(turns):
+    time_layer(SHAPE, None)
+    dense, other = turns.asked[0]
+    assert isinstance(dense, nn.Conv2d) and dense is other
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_both_are_placed_as_asked(turns, layout, dtype):
+    time_layer(SHAPE, LayerPlan(3), dtype=dtype, layout=layout)
+    dense, block = turns.asked[0]
+    assert {weight.dtype for layer in (dense, block) for weight in layer.parameters()} == {getattr(torch, dtype)}
+    assert is_channels_last(dense) == is_channels_last(block.reduce) == (layout == "channels_last")
+
+
+@pytest.mark.parametrize("layout", ["channels_last", "contiguous"])
+def test_real_times_of_both_can_be_compared(layout):
+    for shape in (SHAPE, LayerShape(16, 12, (), (4,), (4,)), LayerShape(8, 8, (3, 3), (6, 6), (6, 6), 8)):
+        for plan in (LayerPlan(1), LayerPlan(6 if shape.groups == 1 else 1), None):
+            dense, block = time_layer(shape, plan, batch=2, dtype="bfloat16", layout=layout, budget_s=0)
+            assert dense.conditions == block.conditions
+            assert (dense.batch, dense.dtype, len(dense.raw_s)) == (2, "bfloat16", len(block.raw_s))
+            assert dense.layout == ("contiguous" if shape.is_linear else layout)
+            assert dense.speedup_interval(block)[0] > 0
+
+
+def test_what_is_stopped_before_it_begins_has_no_times():
+    assert [len(timing.raw_s) for timing in time_layer(SHAPE, LayerPlan(3), stop=lambda: True)] == [0, 0]

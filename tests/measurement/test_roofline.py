@@ -10,13 +10,17 @@ from torch import nn
 
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement import roofline as room
+from lowrank_kit.measurement.latency_table import FOLDER, ceilings_name, read_ceilings
 from lowrank_kit.measurement.placement import device_name
-from lowrank_kit.measurement.roofline import COPIED, Copied, ceilings, measured_ceilings, read_ceilings
+from lowrank_kit.measurement.roofline import COPIED, Copied, ceilings, measured_ceilings
 from lowrank_kit.models.layers import is_channels_last
 from lowrank_kit.records import Ceilings, Timing
 
 HERE = device_name(torch.device("cpu"))
-FOUND = Ceilings(HERE, "float32", "ieee", 1, "2.11", "2026-01-01", 3e9, ((1e3, 4e9), (1e5, 8e9)), 1e-5, 4)
+THREADS = torch.get_num_threads()
+FOUND = Ceilings(
+    HERE, "float32", "ieee", THREADS, torch.__version__, "2026-01-01", 3e9, ((1e3, 4e9), (1e5, 8e9)), 1e-5, 4
+)
 
 
 class Bench:
@@ -55,7 +59,7 @@ def counted(monkeypatch):
 
     def measured(device, dtype):
         calls.append((device, dtype))
-        return replace(FOUND, dtype=dtype)
+        return replace(FOUND, dtype=dtype, threads=torch.get_num_threads())
 
     monkeypatch.setattr(room, "measured_ceilings", measured)
     return calls
@@ -137,15 +141,38 @@ def test_ceilings_are_measured_once_and_read_from_then_on(counted, tmp_path):
     assert counted == [("cpu", "float32")]
 
 
-def test_every_dtype_and_number_of_threads_has_its_own(counted, tmp_path, monkeypatch):
+def test_every_dtype_and_precision_has_its_own_file(counted, tmp_path, monkeypatch):
     ceilings(folder=tmp_path)
     assert ceilings(dtype="float64", folder=tmp_path).dtype == "float64"
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 7)
+    monkeypatch.setattr(room, "precision_of", lambda device, dtype: "tf32")
     ceilings(folder=tmp_path)
     assert counted == [("cpu", "float32"), ("cpu", "float64"), ("cpu", "float32")]
-    assert len([*tmp_path.iterdir()]) == 3
+    names = {ceilings_name(HERE, *pair) for pair in (("float32", "ieee"), ("float64", "ieee"), ("float32", "tf32"))}
+    assert {path.name for path in tmp_path.iterdir()} == names
     ceilings(folder=tmp_path)
     assert len(counted) == 3
+
+
+def test_with_other_threads_they_are_measured_anew_in_place_of_the_kept_ones(counted, tmp_path, monkeypatch):
+    ceilings(folder=tmp_path)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: THREADS + 1)
+    assert ceilings(folder=tmp_path) == ceilings(folder=tmp_path) == replace(FOUND, threads=THREADS + 1)
+    assert len(counted) == 2
+    assert len([*tmp_path.iterdir()]) == 1
+
+
+def test_those_of_another_torch_are_measured_anew(counted, tmp_path):
+    ceilings(folder=tmp_path)
+    (path,) = tmp_path.iterdir()
+    path.write_text(json.dumps({**asdict(FOUND), "torch": "1.0"}), encoding="utf-8")
+    assert ceilings(folder=tmp_path) == FOUND
+    assert read_ceilings(path, HERE) == FOUND
+    assert len(counted) == 2
+
+
+def test_they_are_kept_where_the_boards_look():
+    assert ceilings.__kwdefaults__["folder"] is FOLDER
+    assert FOLDER.is_absolute()
 
 
 def test_the_file_is_read_by_people_and_holds_everything(counted, tmp_path):
@@ -198,6 +225,7 @@ DAMAGED = {
     "less": json.dumps({name: value for name, value in WORDS.items() if name != "launch_s"}),
     "no copies": json.dumps({name: value for name, value in WORDS.items() if name != "copies"}),
     "more": json.dumps({**WORDS, "colour": "red"}),
+    "empty copies": json.dumps({**WORDS, "copies": []}),
     "copies without rates": json.dumps({**WORDS, "copies": [[1.0], [2.0]]}),
     "copies that are no numbers": json.dumps({**WORDS, "copies": [[1.0, "fast"]]}),
 }

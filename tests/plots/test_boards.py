@@ -4,11 +4,15 @@ import numpy as np
 import pytest
 
 from lowrank_kit.files import read_arrays, shipped
+from lowrank_kit.methods.outlook import network_outlook
 from lowrank_kit.plots import THEMES
 from lowrank_kit.plots.board import plot_board
 from lowrank_kit.plots.figure import DRAWN_DPI
+from lowrank_kit.plots.latency_board import plot_latency_board
 from lowrank_kit.plots.tucker_board import LEVELS, plot_tucker_board
 from lowrank_kit.records import Measurement, RankTables, TuckerTables
+from lowrank_kit.studies.catalogue import CATALOGUE
+from tests.known_times import CPU, GPU, known_table
 
 LABELS = np.repeat([0, 1, 2], 20)
 DENSE, CUT = (Measurement(label, n, 4 * n, 10 * n, LABELS, LABELS) for label, n in (("dense", 400), ("cut", 100)))
@@ -60,3 +64,36 @@ def test_a_panel_shows_the_errors_the_pair_and_what_it_costs(pairs):
         within = ~np.isnan(image.get_array().filled(np.nan))
         np.testing.assert_array_equal(within, pairs.layers[1].errors <= level)
     assert [text.get_text() for text in conv2.texts] == ["10%", "30%", "50%", "70%", "90%"]
+
+
+@pytest.fixture(scope="module")
+def outlooks():
+    layers = [layer for layer in CATALOGUE if layer.network == "resnet50"]
+    return {(d.name, m): network_outlook(layers, known_table(d), m) for d in (CPU, GPU) for m in ("svd", "tucker")}
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("language", ["en", "ja"])
+def test_a_latency_board_is_drawn_without_a_warning(outlooks, language, theme):
+    for (device, method), outlook in outlooks.items():
+        figure = plot_latency_board(outlook, "layer3.1.conv2", 0.25, language=language, theme=theme)
+        rank = "64x64" if method == "tucker" else "64"
+        assert figure.description.startswith("resnet50") and figure.description.endswith(rank)
+        assert figure.get_suptitle().startswith(figure.description)
+        assert device in figure.get_suptitle() and "2026-01-02" in figure.get_suptitle()
+        assert len(figure._repr_png_()[0]) > 20_000
+        assert figure._suptitle.get_window_extent().x1 / DRAWN_DPI <= figure.get_figwidth()
+
+
+def test_a_latency_board_shows_the_layer_under_the_roof_and_the_network(outlooks):
+    outlook = outlooks["a processor", "svd"]
+    stairs, roof, below = plot_latency_board(outlook, "layer3.1.conv2", 0.25, language="en").axes
+    found = outlook["layer3.1.conv2"]
+    assert stairs.get_title(loc="left") == "layer3.1.conv2, svd: time of a pass"
+    assert roof.get_title(loc="left") == "a processor"
+    assert below.get_title(loc="left").startswith("resnet50: ")
+    for ax, place in ((stairs, (64, 1e3 * found.foretold_s[63])), (roof, None)):
+        rings = [a for a in ax.get_lines() if a.get_markersize() == 7.5]
+        assert len(rings) == 1
+        if place:
+            assert (rings[0].get_xdata()[0], rings[0].get_ydata()[0]) == pytest.approx(place)

@@ -11,14 +11,14 @@ import torch
 from torch import nn
 
 from lowrank_kit.checks import InputError
+from lowrank_kit.measurement import roofline
 from lowrank_kit.measurement.latency_table import read_table, write_table
 from lowrank_kit.models.low_rank import LowRank
 from lowrank_kit.models.running import layout_of, weight_of
 from lowrank_kit.models.tucker import Tucker
 from lowrank_kit.models.vision import Residual
-from lowrank_kit.records import Ceilings, LayerPlan, LayerShape, RecordedTime, Timing
+from lowrank_kit.records import Ceilings, Layer, LayerPlan, LayerShape, RecordedTime, Timing
 from lowrank_kit.studies import latency_record
-from lowrank_kit.studies.catalogue import Layer
 from lowrank_kit.studies.latency_jobs import Job, Setting, Variant
 from lowrank_kit.studies.latency_record import record
 
@@ -436,14 +436,15 @@ def test_ceilings_are_measured_once_for_every_dtype_and_precision(tmp_path, monk
 
     def measured(device, dtype):
         asked.append((device, dtype, torch.backends.cudnn.allow_tf32))
-        return Ceilings("a device", dtype, "ieee", 1, "2", "today", 1e9, ((1.0, 1e9),), 1e-6, 4)
+        here = (torch.get_num_threads(), torch.__version__)
+        return Ceilings("a device", dtype, "ieee", *here, "today", 1e9, ((1.0, 1e9),), 1e-6, 4)
 
-    monkeypatch.setattr(latency_record, "measured_ceilings", measured)
-    monkeypatch.setattr(latency_record, "device_name", lambda _: "a device")
+    monkeypatch.setattr(roofline, "measured_ceilings", measured)
+    monkeypatch.setattr(roofline, "device_name", lambda _: "a device")
     for _ in range(2):
         latency_record.keep_ceilings(tmp_path, tell=told.append)
     assert asked == [("cpu", "float32", False), ("cpu", "bfloat16", False)]
-    assert told == ["ceilings, float32 ieee", "ceilings, bfloat16 ieee"]
+    assert told == ["ceilings, float32 ieee", "ceilings, bfloat16 ieee"] * 2
     assert {path.name for path in tmp_path.iterdir()} == {
         "a-device-float32-ieee.json",
         "a-device-bfloat16-ieee.json",

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+import threading
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,8 @@ from torch import nn
 
 import lowrank_kit as kit
 from lowrank_kit.checks import InputError
+from lowrank_kit.methods import latency_prediction
+from lowrank_kit.methods.latency_prediction import PLANS
 from lowrank_kit.widgets import bench, rank_board
 from lowrank_kit.widgets.rank_board import RankBoard
 
@@ -18,6 +21,8 @@ from lowrank_kit.widgets.rank_board import RankBoard
 def quick(monkeypatch):
     """Times are measured, as briefly as can be."""
     monkeypatch.setattr(bench, "LATENCY_BUDGET_S", 0)
+    for budget in ("LAYER_BUDGET_S", "NETWORK_BUDGET_S"):
+        monkeypatch.setattr(latency_prediction, budget, 0)
 
 
 @pytest.fixture
@@ -208,6 +213,128 @@ def test_another_batch_is_timed_anew(board):
     board.batch = 1
     assert board.record.timing.batch == 1
     assert board.finding["latency"]["batch"] == 1
+
+
+def test_a_time_is_predicted_once_the_layers_are_timed_also_where_tables_are_stored(board):
+    assert board.tables.recorded and board.predicted_latency_s is None
+    board.set_rank("fc1", 9)
+    assert board._worker.wait(60, chores=True)
+    times = board._bench.predictor(32).times
+    assert board.predicted_latency_s == times.predict(board.ranks) > 0
+    # The random plans, and this setting where its layers were timed before it.
+    assert len(times.predicted) == PLANS
+    board.set_rank("fc1", 12)
+    foretold = board.predicted_latency_s
+    board.wait()
+    after = board._bench.predictor(32).times
+    assert after.predicted.tolist() == [*times.predicted, foretold]
+    assert after.observed[-1] == board.record.timing.median_s
+    assert after.dense_s == board.dense.timing.median_s
+    board.reset()
+    board.wait()
+    assert board.predicted_latency_s == board.dense.timing.median_s
+    assert len(board._bench.predictor(32).times.predicted) == PLANS + 1
+
+
+def test_nothing_but_times_is_learnt_where_tables_are_stored(board):
+    before = board.tables
+    board.set_rank("fc1", 9)
+    assert board._worker.wait(60, chores=True)
+    assert board.tables is board._bench.tables and not board.progress
+    for mine, theirs in zip(board.tables.layers, before.layers, strict=True):
+        np.testing.assert_array_equal(mine.drop, theirs.drop)
+
+
+def test_every_batch_is_learnt_by_itself_and_once(board):
+    board.set_rank("fc1", 9)
+    assert board._worker.wait(60, chores=True)
+    first = board._bench.predictor(32).times
+    board.batch = 2
+    assert board.predicted_latency_s is None
+    assert board._worker.wait(60, chores=True)
+    second = board._bench.predictor(2).times
+    assert (second.batch, len(second.predicted)) == (2, PLANS)
+    assert board.predicted_latency_s == second.predict(board.ranks)
+    board.batch = 32
+    assert board._worker.wait(60, chores=True)
+    assert board._bench.predictor(32).times is first
+
+
+def test_a_batch_that_was_left_is_taken_up_where_it_was_left(board):
+    board.wait()
+    steps, learn = [], latency_prediction.LatencyPredictor.learn
+
+    def slow(self, stop):
+        for step in learn(self, stop):
+            steps.append(self.batch)
+            if self.batch == 32 and len(steps) == 2:
+                board.batch = 2  # a person does this from another thread, between two steps
+            yield step
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(latency_prediction.LatencyPredictor, "learn", slow)
+        board.set_rank("fc1", 9)
+        assert board._worker.wait(60, chores=True)
+        assert steps[:3] == [32, 32, 2]
+        left = board._bench.predictor(32).times
+        assert len(left.predicted) == 0 and len(board._bench.predictor(2).times.predicted) == PLANS
+        board.batch = 32
+        assert board._worker.wait(60, chores=True)
+    assert len(board._bench.predictor(32).times.predicted) == PLANS
+    # The dense network was timed with the setting; each layer alone and in its place; then the plans.
+    assert steps.count(32) == steps.count(2) == 2 * 3 + PLANS
+
+
+def test_a_board_that_is_closed_stops_timing(board, monkeypatch):
+    begun, closed, asked = threading.Event(), threading.Event(), []
+
+    def learn(self, stop):
+        while not stop():
+            begun.set()
+            closed.wait(0.01)
+        asked.append(stop())
+        yield
+
+    monkeypatch.setattr(latency_prediction.LatencyPredictor, "learn", learn)
+    board.set_rank("fc1", 9)
+    assert begun.wait(30)
+    board.close()
+    board._worker._thread.join(30)
+    assert not board._worker._thread.is_alive() and asked == [True]
+
+
+def test_a_hand_that_lets_go_is_not_kept_waiting(board, monkeypatch):
+    begun = threading.Event()
+
+    def learn(self, stop):
+        while True:
+            begun.set()
+            while not stop():
+                threading.Event().wait(0.01)
+            yield
+
+    monkeypatch.setattr(latency_prediction.LatencyPredictor, "learn", learn)
+    board.set_rank("fc1", 9)
+    assert begun.wait(30)
+    board.set_rank("fc1", 12)
+    assert board.wait(30)
+    assert board.record.plan.ranks == {"fc1": 12}
+
+
+def test_times_are_told_to_a_view_that_comes_later_and_once_to_the_others(board, monkeypatch):
+    sent = []
+    monkeypatch.setattr(board, "send", lambda content, buffers: sent.append(content))
+    board.set_rank("fc1", 9)
+    assert board._worker.wait(60, chores=True)
+    told = [content for content in sent if content["kind"] == "times"]
+    known = [{*content["arrays"]} for content in told if content["arrays"]]
+    # All of them, of which nothing is known; then each alone, and again where its place showed something else.
+    assert known[:4] == [{"fc1", "fc2", "head"}, {"fc1"}, {"fc2"}, {"head"}]
+    assert all(len(names) == 1 for names in known[4:])
+    sent.clear()
+    board._hear(board, {"kind": "hello"}, [])
+    assert [content["kind"] for content in sent] == ["tables", "times"]
+    assert {*sent[1]["arrays"]} == {"fc1", "fc2", "head"} and len(sent[1]["predicted"]) == PLANS
 
 
 def test_its_text_is_the_same_in_every_run(board):

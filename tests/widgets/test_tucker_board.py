@@ -10,6 +10,8 @@ from torch import nn
 import lowrank_kit as kit
 from lowrank_kit.checks import InputError
 from lowrank_kit.measurement.cost import macs, n_params
+from lowrank_kit.methods import latency_prediction
+from lowrank_kit.methods.latency_prediction import PLANS
 from lowrank_kit.methods.tucker_tables import estimated_ranks
 from lowrank_kit.models.surgery import Factorisation
 from lowrank_kit.widgets import bench, tucker_board
@@ -22,6 +24,8 @@ CONVOLUTIONS = ["conv1", "conv2", "conv3"]
 def quick(monkeypatch):
     """Times are measured, as briefly as can be."""
     monkeypatch.setattr(bench, "LATENCY_BUDGET_S", 0)
+    for budget in ("LAYER_BUDGET_S", "NETWORK_BUDGET_S"):
+        monkeypatch.setattr(latency_prediction, budget, 0)
 
 
 @pytest.fixture
@@ -173,6 +177,21 @@ def test_what_is_stored_is_what_would_be_measured_now(board):
         )  # fmt: skip
         np.testing.assert_allclose(mine.errors, theirs.errors, atol=1e-4)
         assert mine.measured
+
+
+def test_a_time_is_predicted_at_every_pair_once_the_layers_are_timed(board):
+    assert board.tables.recorded and board.predicted_latency_s is None
+    board.set_ranks("conv2", 20, 12)
+    assert board._worker.wait(60, chores=True)
+    times = board._bench.predictor(32).times
+    assert board.predicted_latency_s == times.predict(board.ranks) > 0
+    assert {name: shares.shape for name, shares in times.shares.items()} == {
+        table.name: table.full_rank for table in board.tables.layers
+    }
+    assert len(times.predicted) == PLANS
+    board.reset()
+    board.wait()
+    assert board.predicted_latency_s == board.dense.timing.median_s
 
 
 def test_its_text_is_the_same_in_every_run(board):

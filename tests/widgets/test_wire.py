@@ -1,11 +1,13 @@
+import json
+
 import numpy as np
 import pytest
 
 from lowrank_kit.files import read_arrays, shipped
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
-from lowrank_kit.records import Measurement, RankTables, Timing, TuckerTables
+from lowrank_kit.records import Measurement, NetworkTimes, RankTables, Timing, TuckerTables
 from lowrank_kit.widgets.assets import PARTS, module, style
-from lowrank_kit.widgets.wire import BUDGETS, curves_message, finding_words, tables_message
+from lowrank_kit.widgets.wire import BUDGETS, curves_message, finding_words, tables_message, times_message
 
 
 @pytest.fixture(scope="module")
@@ -42,6 +44,30 @@ def test_better_curves_travel_without_what_does_not_change(tables):
     message, buffers = curves_message(tables)
     assert set(message["arrays"]) == {"drop", "measured", "predicted", "observed"}
     assert sum(map(len, buffers)) < sum(map(len, tables_message(tables)[1])) / 10
+
+
+@pytest.fixture
+def times():
+    shares = {"a": np.array([0.25, 0.5], np.float32), "b": np.array([[0.1, 0.2], [0.3, 0.4]], np.float32)}
+    return NetworkTimes(32, 0.004, shares, np.array([0.003]), np.array([0.0035]))
+
+
+def test_times_travel_in_single_precision_and_pairs_row_by_row(times):
+    message, buffers = times_message(times)
+    assert message["arrays"] == {"a": 2, "b": 4}
+    for shares, buffer in zip(times.shares.values(), buffers, strict=True):
+        np.testing.assert_array_equal(np.frombuffer(buffer, "<f4"), shares.ravel())
+    words = {key: value for key, value in message.items() if key != "arrays"}
+    assert words == {"kind": "times", "batch": 32, "dense_s": 0.004, "predicted": [0.003], "observed": [0.0035]}
+    assert json.loads(json.dumps(message)) == message
+
+
+def test_layers_that_were_told_do_not_travel_again(times):
+    later = times.knowing("b", times.shares["b"] / 2).seen({"a": 1, "b": (1, 1)}, 0.003, 0.005)
+    message, buffers = times_message(later, told=times)
+    assert message["arrays"] == {"b": 4} and len(buffers) == 1
+    assert message["dense_s"] == 0.005 and len(message["predicted"]) == 2
+    assert times_message(later, told=later)[0]["arrays"] == {}
 
 
 @pytest.mark.parametrize("board", PARTS)

@@ -68,6 +68,27 @@ def test_chores_go_on_between_requests(worker):
     assert [step for step in order if step != "request"] == [0, 1, 2]
 
 
+def test_a_chore_is_called_away_by_a_request_and_by_the_end(worker):
+    seen, begun, go_on = [], threading.Event(), threading.Event()
+
+    def chores():
+        for _ in range(3):
+            seen.append(worker.is_called_away)
+            begun.set()
+            go_on.wait(5)
+            seen.append(worker.is_called_away)
+            yield
+
+    worker.chore(chores())
+    assert begun.wait(5)
+    worker.submit(lambda stop: None)
+    go_on.set()
+    assert worker.wait(5, chores=True)
+    assert seen == [False, True, False, False, False, False]
+    worker.close()
+    assert worker.is_called_away
+
+
 def test_wait_tells_a_timeout(worker):
     release = threading.Event()
     worker.submit(lambda stop: release.wait(5))

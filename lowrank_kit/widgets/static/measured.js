@@ -6,53 +6,7 @@ const HAND = { rule: "hand", budget: null, cost: null };
 const BATCHES = [1, 32, 256];
 const PATIENCE_MS = 20000;
 
-const button = (text, onclick, title = null) => h("button", { type: "button", onclick, title }, text);
 const same = (a, b) => a.length === b.length && a.every((value, i) => value === b[i]);
-
-function tile(title) {
-  const badge = h("span", { class: "lrk-badge" });
-  const value = h("div", { class: "lrk-value" });
-  const lines = [h("div", { class: "lrk-line" }), h("div", { class: "lrk-line" })];
-  const node = h("section", { class: "lrk-tile" }, h("header", {}, h("h3", {}, title), badge), value, ...lines);
-  const show = (kind, badgeText, valueText, ...texts) => {
-    if (node.dataset.kind !== kind) node.dataset.kind = kind;
-    write(badge, badgeText);
-    write(value, valueText);
-    lines.forEach((line, i) => {
-      write(line, texts[i] ?? "");
-      if (line.title !== line.lrkText) line.title = line.lrkText;
-    });
-  };
-  return { node, show };
-}
-
-/* Events of a range input: `move` while a hand is on it, `settle` when it is let go. A browser tells no change where
-   the value has come back to what it was, so the end of a press, a key or the focus settles too. */
-const onRange = (move, settle) => ({
-  oninput: move, onchange: settle, onpointerup: settle, onkeyup: settle, onblur: settle,
-});
-
-/* A slider and the number it stands at; `move` and `type` are told what a hand makes of them. */
-function slider(label, key, limits, numbers, t, move, settle, type, more = {}) {
-  const [min, max] = limits, [least, most, step] = numbers;
-  const range = h("input", {
-    type: "range", min, max, step: 1, "aria-label": label, "data-layer": key,
-    ...onRange(() => move(+range.value), settle), ...more,
-  });
-  const typed = h("input", {
-    type: "number", min: least, max: most, step, "aria-label": `${label}: ${t.type_in}`, inputmode: "decimal",
-    onchange: () => type(typed.value), ...more,
-  });
-  /* A number that is being typed stays, unless the slider has moved. */
-  function draw(at, text, share, spoken) {
-    if (+range.value !== at) range.value = at;
-    if (typed.lrkText !== text || document.activeElement !== typed) typed.value = text;
-    typed.lrkText = text;
-    range.style.setProperty("--at", `${100 * share}%`);
-    mark(range, { "aria-valuetext": spoken });
-  }
-  return { range, typed, draw };
-}
 
 /* A slider over one rank; `column` is its place among all ranks, `index` that of its layer. */
 function rankSlider({ name, label, key, full, column, index }, t, act) {
@@ -134,12 +88,14 @@ function buildView(model, el, tables, state, t, language, parts) {
     const started = performance.now(), { ranks } = state;
     const params = tables.paramsAt(ranks), macs = tables.macsAt(ranks), kept = tables.kept(ranks, state.cost);
     const predicted = tables.predict(ranks), error = tables.predictionError(predicted), finding = found();
+    const times = state.times[model.get("batch")], seconds = times ? tables.timeAt(times, ranks) : NaN;
     const ofTotal = (part, total, form) => fill(t.of_total, { share: f.percent1(part / total), total: form(total) });
     tiles.params.show("exact", "", f.whole(params), ofTotal(params, tables.n_params, f.whole), t.params_of);
     tiles.macs.show("exact", "", f.compact(macs), ofTotal(macs, tables.macs, f.compact), t.macs_of);
     if (finding) showAccuracy(finding);
     else showPrediction(predicted, error);
     if (finding?.latency?.batch === model.get("batch")) showLatency(finding.latency);
+    else if (seconds >= 0) showTime(seconds, times);
     else tiles.latency.show("waiting", "", "–", state.hand ? t.latency_pending : t.latency_measuring);
     own.rows.forEach((row, i) => row.draw(tables.of(tables.layers[i], ranks)));
     budget.draw(kept);
@@ -168,12 +124,21 @@ function buildView(model, el, tables, state, t, language, parts) {
     if (finding.stage === "latency") write(spoken, `${t.accuracy}, ${badge}: ${accuracy}. ${change}`);
   }
 
-  function showLatency(latency) {
-    const speedup = f.two(latency.speedup), facts = { ...latency, speedup, dense: f.three(1e3 * latency.dense_s) };
-    const pace = fill(Math.abs(latency.speedup - 1) < 0.05 ? t.same_pace : latency.speedup < 1 ? t.slower : t.faster, facts);
-    const badge = latency.busy ? fill(t.measured_busy, { share: f.percent(latency.busy) }) : t.measured;
-    const time = fill(t.milliseconds, { time: f.three(1e3 * latency.median_s) });
-    tiles.latency.show(latency.busy ? "busy" : "measured", badge, time, pace, fill(t.timed, facts));
+  const milliseconds = (seconds) => fill(t.milliseconds, { time: f.three(1e3 * seconds) });
+  const pace = (speedup, dense_s) => fill(
+    Math.abs(speedup - 1) < 0.05 ? t.same_pace : speedup < 1 ? t.slower : t.faster,
+    { speedup: f.two(speedup), dense: f.three(1e3 * dense_s) });
+
+  function showTime(seconds, times) {
+    const error = tables.timeError(times, seconds), n = times.predicted.length;
+    const off = error === null ? t.off_unknown : fill(t.off_timed, { error: f.percent(error), n });
+    tiles.latency.show("predicted", t.predicted, milliseconds(seconds), pace(times.dense_s / seconds, times.dense_s), off);
+  }
+
+  function showLatency({ busy, speedup, dense_s, median_s, ...facts }) {
+    const badge = busy ? fill(t.measured_busy, { share: f.percent(busy) }) : t.measured;
+    const texts = [milliseconds(median_s), pace(speedup, dense_s), fill(t.timed, facts)];
+    tiles.latency.show(busy ? "busy" : "measured", badge, ...texts);
   }
 
   /* ipywidgets keeps one message in flight and sends the newest state when it has come back. */
@@ -336,7 +301,7 @@ const boardOf = (parts) => function render({ model, el }) {
       received = { words: message.words, strings: message.strings, arrays: unpack(message.arrays, buffers) };
       tables = readAgain();
       const widest = tables.layers.reduce((best, l, i) => (l.size > tables.layers[best].size ? i : best), 0);
-      state = { ranks: model.get("setting").ranks.slice(), rule: "energy", cost: "params", chosen: widest, origin: null };
+      state = { ranks: model.get("setting").ranks.slice(), rule: "energy", cost: "params", chosen: widest, origin: null, times: {} };
       build();
       /* A live board hides the still picture that stands for it where there is none. */
       document.head.append(live);
@@ -345,6 +310,10 @@ const boardOf = (parts) => function render({ model, el }) {
       received.words.layers = message.layers;
       Object.assign(received.arrays, unpack(message.arrays, buffers));
       readAgain();
+      view.refresh();
+    } else if (message.kind === "times" && received) {
+      const { times } = state, { batch, arrays } = message;
+      times[batch] = { ...message, shares: { ...times[batch]?.shares, ...unpack(arrays, buffers) } };
       view.refresh();
     }
   };

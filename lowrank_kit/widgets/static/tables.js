@@ -2,6 +2,8 @@
    ranks, one or two, and what it saves and loses; the ranks of all layers stand one behind the other. */
 
 const NEIGHBOURS = 15;
+const TIMED_NEIGHBOURS = 10;
+const FEWEST_TIMED = 5;
 
 function networkTables(words, arrays, layers, totals) {
   let column = 0;
@@ -37,14 +39,30 @@ function networkTables(words, arrays, layers, totals) {
     },
     predictionError: (predicted) => {
       if (arrays.predicted.length < NEIGHBOURS) return null;
-      const off = Array.from(arrays.predicted, (p, i) => [Math.abs(p - predicted), Math.abs(p - arrays.observed[i])])
-        .sort((a, b) => a[0] - b[0]).slice(0, NEIGHBOURS)
-        .map(([, error]) => error).sort((a, b) => a - b);
+      const off = nearest(arrays.predicted, predicted, NEIGHBOURS, (p, i) => Math.abs(p - arrays.observed[i]));
       const at = 0.9 * (NEIGHBOURS - 1), low = Math.floor(at);
       return off[low] + (at - low) * (off[low + 1] - off[low]);
     },
+    /* Seconds of the network, as records/network_times.py predicts them; NaN where they are not known. */
+    timeAt: ({ dense_s, shares }, ranks) => {
+      const whole = sum((l) => shares[l.name].at(-1)), now = sum((l) => shares[l.name][indexOf(l, of(l, ranks))]);
+      return dense_s * Math.max(1 - (whole - now), now / Math.max(whole, 1));
+    },
+    timeError: (times, predicted) => {
+      if (times.predicted.length < FEWEST_TIMED) return null;
+      const off = nearest(times.predicted, predicted, TIMED_NEIGHBOURS, (p, i) => Math.abs(p / times.observed[i] - 1));
+      return off[Math.ceil(0.9 * (off.length - 1))];
+    },
   };
 }
+
+/* Where a layer's rank, or pair of ranks, stands among all it can have. */
+const indexOf = (l, ranks) => ranks.reduce((at, rank, i) => at * l.fulls[i] + rank - 1, 0);
+
+/* How far off those predictions were that lie nearest to one, least first. */
+const nearest = (predicted, to, count, errorOf) => Array.from(predicted, (p, i) => [Math.abs(p - to), errorOf(p, i)])
+  .sort((a, b) => a[0] - b[0]).slice(0, count)
+  .map(([, error]) => error).sort((a, b) => a - b);
 
 /* Sums of squares up to each of the values. */
 function squaresOf(values) {
