@@ -4,6 +4,16 @@ from lowrank_kit.lessons.break_even import check_break_even
 from lowrank_kit.lessons.capacity import check_capacity
 from lowrank_kit.lessons.counting import LENET5, LENET5_TABLE, check_count
 from lowrank_kit.lessons.guess import compare_guess
+from lowrank_kit.lessons.time_limit import check_time_limit
 from lowrank_kit.lessons.verdict import Verdict
 
-__all__ = ["LENET5", "LENET5_TABLE", "Verdict", "check_break_even", "check_capacity", "check_count", "compare_guess"]
+__all__ = [
+    "LENET5",
+    "LENET5_TABLE",
+    "Verdict",
+    "check_break_even",
+    "check_capacity",
+    "check_count",
+    "check_time_limit",
+    "compare_guess",
+]
