@@ -6,7 +6,18 @@ from importlib import import_module
 
 from benchmarks.figures import table
 
-BENCHMARKS = ("startup", "network", "decomposition", "tucker", "adaptive", "board", "latent", "player", "notebooks")
+BENCHMARKS = (
+    "startup",
+    "network",
+    "decomposition",
+    "tucker",
+    "adaptive",
+    "latency",
+    "board",
+    "latent",
+    "player",
+    "notebooks",
+)
 
 
 def main() -> int:
