@@ -9,8 +9,7 @@ import numpy as np
 import traitlets
 
 from lowrank_kit.checks import InputError, check_name
-from lowrank_kit.i18n import LANGUAGES, strings
-from lowrank_kit.maths.verdicts import VERDICTS
+from lowrank_kit.i18n import strings
 from lowrank_kit.measurement.latency_table import latency_tables
 from lowrank_kit.methods.outlook import network_outlook
 from lowrank_kit.records import (
@@ -26,8 +25,9 @@ from lowrank_kit.records import (
 from lowrank_kit.studies.catalogue import networks
 from lowrank_kit.widgets.assets import module, style
 from lowrank_kit.widgets.board import Board
+from lowrank_kit.widgets.outlooks_message import outlooks_message
 from lowrank_kit.widgets.still import listed
-from lowrank_kit.widgets.wire import packed
+from lowrank_kit.widgets.wire import latency_words
 from lowrank_kit.widgets.worker import Stop
 
 __all__ = ["LatencyBoard"]
@@ -38,7 +38,6 @@ BATCHES = (1, 32, 256)
 MOST_MACS = 2e10
 BUDGET_S = 0.8
 HERE = Conditions("float32", "ieee", "channels_last", "eager", 1)
-TIMED = ("timed", "medians", "lows", "highs")
 # What of the setting a finding is of.
 TOLD = ("network", "layer", "method", "batch", "rank")
 
@@ -304,8 +303,11 @@ class LatencyBoard(Board):
             if stop():
                 return
             self._records[asked] = found
-        self.finding = {**told, **(_words_of(*self._records[asked]) if asked in self._records else {})}
+        self.finding = {**told, **(self._found(*self._records[asked]) if asked in self._records else {})}
         self._draw()
+
+    def _found(self, dense: Timing, cut: Timing) -> dict[str, Any]:
+        return {"interval": list(cut.speedup_interval(dense)), **latency_words(cut, dense)}
 
     def _draw(self) -> None:
         from lowrank_kit.plots.latency_board import plot_latency_board
@@ -314,20 +316,9 @@ class LatencyBoard(Board):
 
     def _tell(self) -> None:
         """Send what is known of all layers at all ranks, as it was asked for last."""
-        devices = [_device(found, table, at) for found, table, at in self._devices()]
-        words = {
-            "network": self.setting["network"],
-            "networks": list(self._networks),
-            "methods": list(METHODS),
-            "batches": sorted({*BATCHES, self.setting["batch"]}),
-            "devices": devices,
-        }
-        arrays = {f"{name} {d}": part for d, found in enumerate(self.outlooks) for name, part in _arrays(found).items()}
-        spoken = {language: strings("latency", language) for language in LANGUAGES}
-        self.send(*packed({"kind": "outlooks", "words": words, "strings": spoken}, arrays))
-
-    def _devices(self) -> Sequence[tuple[NetworkOutlook, LatencyTable, int]]:
-        return list(zip(self.outlooks, self.tables, self.setting["conditions"], strict=True))
+        known = list(zip(self.outlooks, self.tables, self.setting["conditions"], strict=True))
+        batches = sorted({*BATCHES, self.setting["batch"]})
+        self.send(*outlooks_message(known, networks=list(self._networks), methods=METHODS, batches=batches))
 
 
 # A hand goes back and forth, and most of what it does changes no outlook.
@@ -368,71 +359,3 @@ def _checked_batch(batch: Any) -> int:
 
 def _takes_long(asked: Pass) -> bool:
     return asked.batch * asked.shape.macs > MOST_MACS
-
-
-def _words_of(dense: Timing, cut: Timing) -> dict[str, Any]:
-    low, high = cut.speedup_interval(dense)
-    return {
-        "median_s": cut.median_s,
-        "dense_s": dense.median_s,
-        "speedup": cut.speedup(dense),
-        "interval": [low, high],
-        "threads": cut.threads,
-        "dtype": cut.dtype,
-        "busy": cut.busy if cut.is_disturbed else 0,
-    }
-
-
-def _device(found: NetworkOutlook, table: LatencyTable, at: int) -> dict[str, Any]:
-    """The words of one device."""
-    roof = found.roof
-    return {
-        "device": table.device,
-        "date": table.date,
-        "torch": table.torch,
-        "tile": table.tile,
-        "conditions": [str(conditions) for conditions in table.conditions],
-        "chosen": at,
-        "judged": {"n": len(found.judged), "off": found.judged.off if len(found.judged) else None},
-        "roof": {
-            "macs_per_s": roof.macs_per_s,
-            "rates": [list(pair) for pair in roof.copies],
-            "itemsize": roof.itemsize,
-        },
-        "layers": [_layer(layer) for layer in found.layers],
-    }
-
-
-def _layer(found: LayerOutlook) -> dict[str, Any]:
-    dense = {
-        "macs": found.dense_macs,
-        "moved": found.dense_moved,
-        "bound": found.dense_bound_s,
-        "foretold": found.dense_s,
-    }
-    return {
-        "name": found.layer.name,
-        "count": found.layer.count,
-        "method": found.method,
-        "full": list(found.layer.shape.full_ranks(found.method)),
-        "columns": found.ranks.shape[1],
-        "n": len(found.ranks),
-        "n_timed": len(found.timed),
-        "dense": dense | {"timed": found.dense_timed and list(found.dense_timed)},
-        "rivals": [list(rival) for rival in found.rivals],
-    }
-
-
-def _arrays(network: NetworkOutlook) -> dict[str, np.ndarray]:
-    """Everything that has a value for each rank, the layers one behind the other."""
-    codes = [np.array([VERDICTS.index(name) for name in found.verdicts]) for found in network.layers]
-    parts = {
-        "ranks": [found.ranks.ravel() for found in network.layers],
-        "macs": [found.macs for found in network.layers],
-        "moved": [found.moved for found in network.layers],
-        "bound": [found.bound_s for found in network.layers],
-        "foretold": [found.foretold_s for found in network.layers],
-        "verdicts": codes,
-        **{name: [getattr(found, name) for found in network.layers] for name in TIMED},
-    }
-    return {name: np.concatenate(found).astype(np.float64) for name, found in parts.items()}

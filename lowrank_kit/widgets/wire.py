@@ -9,7 +9,7 @@ from lowrank_kit.i18n import LANGUAGES, strings
 from lowrank_kit.methods.allocation import COSTS, RULES, table_ladder
 from lowrank_kit.records import Measurement, NetworkTables, NetworkTimes, Timing
 
-__all__ = ["BUDGETS", "curves_message", "finding_words", "packed", "tables_message", "times_message"]
+__all__ = ["BUDGETS", "curves_message", "finding_words", "latency_words", "packed", "tables_message", "times_message"]
 
 # The budget slider moves in steps of a thousandth.
 BUDGETS = np.arange(1001) / 1000
@@ -67,11 +67,12 @@ def finding_words(measured: Measurement, dense: Measurement) -> dict[str, Any]:
         "change": [change.value, change.low, change.high],
     }
     if measured.timing is not None and dense.timing is not None:
-        words["latency"] = _latency_words(measured.timing, dense.timing)
+        words["latency"] = latency_words(measured.timing, dense.timing)
     return words
 
 
-def _latency_words(timing: Timing, dense: Timing) -> Mapping[str, Any]:
+def latency_words(timing: Timing, dense: Timing) -> dict[str, Any]:
+    """What a tile says of two times taken in turn."""
     return {
         "median_s": timing.median_s,
         "dense_s": dense.median_s,
