@@ -347,7 +347,7 @@ def test_what_is_told_of_a_finding_is_its_record(board, clock):
     assert board.finding == {
         "network": "resnet50", "layer": LAYER, "method": "svd", "batch": 1, "rank": 64, "median_s": cut.median_s,
         "dense_s": dense.median_s, "speedup": cut.speedup(dense), "interval": list(cut.speedup_interval(dense)),
-        "threads": 3, "dtype": "float32", "busy": 0.4,
+        "threads": 3, "device": "here", "dtype": "float32", "busy": 0.4,
     }  # fmt: skip
     json.dumps(board.finding)
     clock.busy = 0.1
