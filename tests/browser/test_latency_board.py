@@ -451,6 +451,7 @@ def test_colours_follow_a_dark_page(page):
 
 
 def test_another_board_on_the_page_changes_nothing(page, moved_by_others):
+    timed(page)  # what is timed meanwhile comes with a badge
     assert moved_by_others(page) == []
 
 
