@@ -17,7 +17,7 @@ PROJECT = PACKAGE.parent
 ORDER = [
     {"checks"},
     {"records"},
-    {"files", "i18n"},
+    {"files", "i18n", "threads"},
     {"maths"},
     {"models"},
     {"measurement"},
@@ -39,6 +39,7 @@ ONLY_IN = {
     "ipywidgets": {"widgets"},
     "anywidget": {"widgets"},
     "matplotlib": {"plots", "report", "widgets", "lessons", "doctor"},
+    "PIL": {"plots", "report"},
     "seaborn": {"plots", "report"},
     "joblib": {"studies"},
     "yaml": {"studies"},
@@ -56,7 +57,7 @@ YAML = {"safe_load", "compose", "SafeLoader", "YAMLError"}
 # Needed without an import: two programs, and what shows an anywidget in both.
 NOT_IMPORTED = {"jupyterlab", "voila", "ipywidgets"}
 # The import's name where it is not the package's.
-NAMES = {"ipython": "IPython", "pyyaml": "yaml"}
+NAMES = {"ipython": "IPython", "pillow": "PIL", "pyyaml": "yaml"}
 
 MODULES = sorted(
     path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py" and "_shipped" not in path.parts
