@@ -1,16 +1,23 @@
-"""How many numbers a cloud of points needs: estimates of its dimension, curved and flat."""
+"""How many numbers a cloud of points needs, however it is curved: its dimension by what neighbours see."""
 
 import numpy as np
-from scipy import linalg
+from scipy.special import gammaincinv
 
-from lowrank_kit.checks import InputError, check_matrix
+from lowrank_kit.checks import InputError
+from lowrank_kit.maths.neighbours import nearest_distances
 
-__all__ = ["participation_ratio", "principal_coordinates", "two_nn"]
+__all__ = [
+    "maximum_likelihood",
+    "maximum_likelihood_with_interval",
+    "two_nn",
+    "two_nn_with_interval",
+]
 
 # The largest ratios, which a curved or thinly covered manifold bends most, are left out (Facco et al. 2017).
 LEFT_OUT = 0.1
-# Squared distances below this share of the largest are rounding: the points are the same.
-SAME = 1e-14
+# Neighbours share distances: estimates vary as those of n / SHARED independent points would. Simulated on tori of 1 to
+# 10 dimensions, where nothing else goes wrong, their variance is 1.4 to 2.0 times that of independent ones.
+SHARED = 2.0
 
 
 def two_nn(points: np.ndarray) -> float:
@@ -21,74 +28,77 @@ def two_nn(points: np.ndarray) -> float:
     dimension (E. Facco, M. d'Errico, A. Rodriguez, A. Laio. Estimating the intrinsic dimension of datasets by a
     minimal neighborhood information. Scientific Reports 7, 12140, 2017). The tenth with the largest ratios is left
     out. Points that lie on another are counted once. Noise adds dimensions below its own scale, and high dimensions
-    come out too low unless points are very many. All n x n distances are held.
+    come out too low unless points are very many. It takes n^2 d multiply-adds: of many points, take some.
 
-    Raises InputError for fewer than ten different points.
+    Raises InputError for fewer than ten different points, and where all have neighbours at one distance.
     """
-    check_matrix(points, name="points")
-    ratios = np.sort(_ratios(_different(np.asarray(points, dtype=np.float64))))
-    share = np.arange(1, len(ratios) + 1) / len(ratios)
+    return _slope(_logs(points, 2))
+
+
+def two_nn_with_interval(points: np.ndarray) -> tuple[float, float, float]:
+    """`two_nn` and its 95 % interval from chance alone: the logarithms of n ratios add up to a Gamma variable.
+
+    Their independence, which the law of the sum rests on (F. Denti, D. Doimo, A. Laio, A. Mira. The generalized ratios
+    intrinsic dimension estimator. Scientific Reports 12, 20005, 2022), does not hold: two points may be each other's
+    neighbours. Two are therefore counted as one. The interval knows nothing of the bias at edges. Simulated, 100 to 300
+    times for each n of 500, 1,000 and 2,000, it held the dimension of a torus of 1, 2, 5 or 10 dimensions in 93 to 98
+    of 100 cases. Of a cube, which has edges, it held 1 and 2 in 94 to 97; 5 in 69, 66 and 40 (4.6 to 4.7 is found),
+    and 10 in 17, 2 and 0 (8.4 to 8.6).
+
+    Raises InputError as `two_nn` does.
+    """
+    logs = _logs(points, 2)
+    return _with_interval(_slope(logs), logs)
+
+
+def maximum_likelihood(points: np.ndarray, k: int = 10) -> float:
+    """Intrinsic dimension of points (n, d) from each one's k nearest neighbours.
+
+    Where the density hardly changes over k neighbours, log(T_k / T_j), j < k, of their distances have the mean
+    1 / dimension (E. Levina, P. J. Bickel. Maximum likelihood estimation of intrinsic dimension. NIPS 17, 2004). Their
+    mean over all points is inverted, rather than inverses averaged, as D. J. C. MacKay and Z. Ghahramani commented in
+    2005. A larger k varies less and is further off wherever the manifold bends or ends. Otherwise as `two_nn`.
+
+    Raises InputError for fewer than ten different points, or fewer than k + 1; for k that is no whole number from 2.
+    """
+    return float(1 / _logs(points, k).mean())
+
+
+def maximum_likelihood_with_interval(points: np.ndarray, k: int = 10) -> tuple[float, float, float]:
+    """`maximum_likelihood` and its 95 % interval from chance alone, as :func:`two_nn_with_interval`.
+
+    In the same simulations with k = 10 it held the dimension of a torus in 95 to 98 of 100 cases. It is three times
+    narrower than that of `two_nn`, the bias at edges larger: of a cube it held 1 in 96 to 98, 2 in 70 to 73 (1.94 to
+    1.97 is found), and neither 5 (4.4 to 4.6) nor 10 (8.0 to 8.3) a single time.
+    """
+    logs = _logs(points, k)
+    return _with_interval(float(1 / logs.mean()), logs)
+
+
+def _logs(points: np.ndarray, k: int) -> np.ndarray:
+    """log(T_k / T_j) of the distances (m, k - 1) of m different points to their neighbours j < k."""
+    if isinstance(k, bool) or not isinstance(k, int) or k < 2:
+        raise InputError(f"`k` must be a whole number of neighbours, at least 2; got {k!r}. 10 is usual.")
+    distances = nearest_distances(points, k)
+    logs = np.log(distances[:, -1:] / distances[:, :-1])
+    if not logs.any():
+        raise InputError(
+            f"intrinsic dimension needs neighbours at different distances; the nearest {k} of each point lie equally "
+            "far from it, as on a lattice. Add a little noise, or leave out columns of few values."
+        )
+    return logs
+
+
+def _slope(logs: np.ndarray) -> float:
+    logs = np.sort(logs[:, 0])
+    share = np.arange(1, len(logs) + 1) / len(logs)
     kept = share <= 1 - LEFT_OUT
-    x, y = np.log(ratios[kept]), -np.log1p(-share[kept])
+    x, y = logs[kept], -np.log1p(-share[kept])
     return float(x @ y / (x @ x))
 
 
-def participation_ratio(points: np.ndarray) -> float:
-    """How many principal directions the variance of points (n, d) is spread over: (sum l)^2 / sum l^2.
-
-    l are the variances in the principal directions; k equal ones give k. 0 where all points are one.
-
-    >>> corners = np.array([[1.0, 1, 0], [1, -1, 0], [-1, 1, 0], [-1, -1, 0]])
-    >>> round(participation_ratio(corners), 12)
-    2.0
-    """
-    check_matrix(points, name="points")
-    centred = points - points.mean(axis=0, dtype=np.float64)
-    gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
-    squares = float(np.square(gram).sum())
-    return float(np.trace(gram) ** 2 / squares) if squares > 0 else 0.0
-
-
-def principal_coordinates(points: np.ndarray, n: int = 2) -> np.ndarray:
-    """The coordinates (points, n) of points in their leading principal directions, their mean at the origin.
-
-    Each direction points where its largest coordinate is positive.
-    """
-    check_matrix(points, name="points")
-    centred = points - points.mean(axis=0, dtype=np.float64)
-    n = min(n, *points.shape)
-    if len(points) <= points.shape[1]:  # the smaller of the two Gram matrices tells the same
-        squares, U = _leading(centred @ centred.T, n)
-        found = U * np.sqrt(np.clip(squares, 0, None))
-    else:
-        found = centred @ _leading(centred.T @ centred, n)[1]
-    return found * np.where(found[np.abs(found).argmax(axis=0), np.arange(found.shape[1])] < 0, -1.0, 1.0)
-
-
-def _leading(gram: np.ndarray, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """The n largest eigenvalues, descending, and their vectors."""
-    values, vectors = linalg.eigh(gram, subset_by_index=(len(gram) - n, len(gram) - 1), check_finite=False)
-    return values[::-1], vectors[:, ::-1]
-
-
-def _squared_distances(points: np.ndarray) -> np.ndarray:
-    centred = points - points.mean(axis=0)
-    squares = np.square(centred).sum(axis=1)
-    return np.clip(squares[:, None] + squares - 2 * centred @ centred.T, 0, None)
-
-
-def _different(points: np.ndarray) -> np.ndarray:
-    """Squared distances between points none of which lies on another."""
-    distances = _squared_distances(points)
-    same = distances <= SAME * max(float(distances.max()), np.finfo(float).tiny)
-    first = ~np.tril(same, -1).any(axis=1)
-    if np.count_nonzero(first) < 10:
-        raise InputError(f"`points` must hold at least ten different points; got {np.count_nonzero(first)}.")
-    return distances[np.ix_(first, first)]
-
-
-def _ratios(distances: np.ndarray) -> np.ndarray:
-    """Distance of the second neighbour over that of the first (n,)."""
-    np.fill_diagonal(distances, np.inf)
-    nearest = np.partition(distances, 1, axis=1)[:, :2]
-    return np.sqrt(nearest.max(axis=1) / nearest.min(axis=1))
+def _with_interval(dimension: float, logs: np.ndarray) -> tuple[float, float, float]:
+    """The dimension, and those that leave the logarithms likely: times their sum, these are distributed as Gamma."""
+    shape = logs.size / SHARED
+    low, high = gammaincinv(shape, (0.025, 0.975)) / shape
+    return dimension, float(dimension * low), float(dimension * high)

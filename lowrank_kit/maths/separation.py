@@ -4,7 +4,7 @@ import numpy as np
 
 from lowrank_kit.checks import InputError
 
-__all__ = ["nearest_mean", "variance_between"]
+__all__ = ["nearest_mean", "scatter_ratio", "variance_between"]
 
 
 def variance_between(points: np.ndarray, labels: np.ndarray) -> float:
@@ -19,6 +19,22 @@ def variance_between(points: np.ndarray, labels: np.ndarray) -> float:
     total = float(np.square(points - mean).sum())
     between = sum(float(np.sum(labels == c) * np.square(m - mean).sum()) for c, m in _means(points, labels).items())
     return between / total if total > 0 else 0.0
+
+
+def scatter_ratio(points: np.ndarray, labels: np.ndarray) -> float:
+    """Scatter within classes over that between their means, Tr S_W / Tr S_B, of points (n, d); small where they part.
+
+    S_W is the mean over points of the scatter around the mean of their class, S_B the mean over classes of that of
+    their means around the mean of all points. Infinite where the means are all the same.
+
+    >>> scatter_ratio(np.array([[0.0], [2.0], [4.0], [6.0]]), np.array([0, 0, 1, 1]))
+    0.25
+    """
+    mean = points.mean(axis=0, dtype=np.float64)
+    means = _means(points, labels)
+    within = sum(float(np.square(points[labels == c] - m).sum()) for c, m in means.items()) / len(points)
+    between = sum(float(np.square(m - mean).sum()) for m in means.values()) / len(means)
+    return within / between if between > 0 else float("inf")
 
 
 def nearest_mean(points: np.ndarray, seen: np.ndarray, seen_labels: np.ndarray) -> np.ndarray:

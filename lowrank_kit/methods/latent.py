@@ -5,7 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from lowrank_kit.checks import check_rank
-from lowrank_kit.maths.dimension import principal_coordinates, two_nn
+from lowrank_kit.maths.dimension import two_nn
+from lowrank_kit.maths.principal import principal_coordinates
 from lowrank_kit.maths.separation import nearest_mean, variance_between
 from lowrank_kit.measurement.activations import latent_coordinates, layer_inputs
 from lowrank_kit.models.surgery import Factorisation

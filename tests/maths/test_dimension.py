@@ -2,9 +2,17 @@
 
 import numpy as np
 import pytest
+from scipy.stats import gamma
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.maths.dimension import participation_ratio, principal_coordinates, two_nn
+from lowrank_kit.maths.dimension import (
+    SHARED,
+    maximum_likelihood,
+    maximum_likelihood_with_interval,
+    two_nn,
+    two_nn_with_interval,
+)
+from lowrank_kit.maths.neighbours import nearest_distances
 
 
 def turned(points, rng, into):
@@ -51,27 +59,82 @@ def test_two_nn_counts_a_point_once(rng):
 
 
 def test_two_nn_needs_ten_points():
-    with pytest.raises(InputError, match="at least ten different points; got 3"):
+    with pytest.raises(InputError, match="at least 10 different points; got 3"):
         two_nn(np.repeat(np.eye(3), 9, axis=0))
 
 
-@pytest.mark.parametrize("variances", [(1, 1, 1), (4, 1), (9, 0, 0), (1, 2, 3, 4)])
-def test_participation_ratio_by_hand(variances):
-    corners = np.sqrt(variances) * np.array(np.meshgrid(*[[-1, 1]] * len(variances))).reshape(len(variances), -1).T
-    expected = np.sum(variances) ** 2 / np.sum(np.square(variances))
-    assert participation_ratio(corners + 7) == pytest.approx(expected)
-    assert participation_ratio(np.hstack([corners, np.zeros((len(corners), 40))])) == pytest.approx(expected)
+ESTIMATORS = pytest.mark.parametrize("estimate", [two_nn, maximum_likelihood])
 
 
-def test_participation_ratio_of_one_point_is_zero():
-    assert participation_ratio(np.ones((5, 3))) == 0
+@pytest.mark.parametrize("dimension", [1, 2, 3, 5])
+def test_maximum_likelihood_finds_the_dimension_of_a_cube_in_a_larger_space(rng, dimension):
+    points = turned(rng.random((2000, dimension)), rng, 20)
+    assert maximum_likelihood(points) == pytest.approx(dimension, rel=0.1)
 
 
-@pytest.mark.parametrize("into", [9, 90], ids=["more points than numbers", "more numbers than points"])
-def test_principal_coordinates_keep_the_distances_of_a_plane(rng, into):
-    plane = rng.standard_normal((40, 2)) * [3, 1]
-    found = principal_coordinates(turned(plane, rng, into) + 2)
-    assert np.allclose(found @ found.T, (plane - plane.mean(0)) @ (plane - plane.mean(0)).T)
-    assert np.all(found.std(axis=0)[:-1] >= found.std(axis=0)[1:])
-    assert np.all(found.max(axis=0) >= -found.min(axis=0))
-    assert np.allclose(found.mean(axis=0), 0)
+def test_maximum_likelihood_is_the_inverse_of_the_mean_of_inverses(rng):
+    """Each point's own estimate (Levina and Bickel 2004), averaged as MacKay and Ghahramani do."""
+    points, k = rng.random((60, 3)), 7
+    own = [(k - 1) / np.sum(np.log(t[-1] / t[:-1])) for t in nearest_distances(points, k)]
+    assert maximum_likelihood(points, k) == pytest.approx(1 / np.mean(1 / np.array(own)))
+
+
+@ESTIMATORS
+def test_no_scale_no_shift_and_no_direction_matters(rng, estimate):
+    points = rng.random((300, 3))
+    assert estimate(1e3 * turned(points, rng, 8) + 5) == pytest.approx(estimate(points), rel=1e-6)
+
+
+@ESTIMATORS
+def test_a_point_counts_once(rng, estimate):
+    points = rng.random((300, 3))
+    assert estimate(np.vstack([points, points[:50]])) == pytest.approx(estimate(points), rel=1e-9)
+
+
+@ESTIMATORS
+def test_a_lattice_has_no_dimension_to_tell(estimate):
+    with pytest.raises(InputError, match="neighbours at different distances"):
+        estimate(np.eye(30))
+
+
+@pytest.mark.parametrize("k", [1, 2.5, True, "10"])
+def test_neighbours_are_counted(rng, k):
+    with pytest.raises(InputError, match="`k` must be a whole number of neighbours"):
+        maximum_likelihood(rng.random((30, 2)), k)
+
+
+def test_intervals_are_quantiles_of_gamma_variables(rng):
+    points, n = rng.random((200, 2)), 200
+    for (value, low, high), ratios in (
+        (two_nn_with_interval(points), n),
+        (maximum_likelihood_with_interval(points, 5), 4 * n),
+    ):
+        m = ratios / SHARED
+        assert (low, high) == pytest.approx((value * gamma.ppf(0.025, m) / m, value * gamma.ppf(0.975, m) / m))
+    assert two_nn_with_interval(points)[0] == two_nn(points)
+    assert maximum_likelihood_with_interval(points, 5)[0] == maximum_likelihood(points, 5)
+
+
+@pytest.mark.parametrize("dimension", [1, 2])
+@pytest.mark.parametrize("estimate", [two_nn_with_interval, maximum_likelihood_with_interval])
+def test_intervals_hold_the_dimension_of_a_torus_as_often_as_they_say(rng, estimate, dimension):
+    """Circles have no edges, and near neighbours on them hardly see that they bend."""
+    held = 0
+    for _ in range(60):
+        angles = 2 * np.pi * rng.random((400, dimension))
+        _, low, high = estimate(np.hstack([np.cos(angles), np.sin(angles)]))
+        held += low <= dimension <= high
+    # Of 60, 57 are expected; 50 or fewer have a chance of 0.2 %.
+    assert held > 50
+
+
+def test_intervals_are_not_much_wider_than_chance(rng):
+    found = np.array([two_nn_with_interval(rng.random((400, 2))) for _ in range(60)])
+    assert np.mean(found[:, 2] - found[:, 1]) < 1.5 * 2 * 1.96 * found[:, 0].std()
+
+
+def test_edges_make_high_dimensions_too_low(rng):
+    """What the interval knows nothing of, and its docstring says."""
+    value, _, high = maximum_likelihood_with_interval(rng.random((1000, 10)))
+    assert high < 10
+    assert value == pytest.approx(8.1, abs=0.3)

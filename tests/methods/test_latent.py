@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.maths.dimension import principal_coordinates, two_nn
+from lowrank_kit.maths.dimension import two_nn
+from lowrank_kit.maths.principal import principal_coordinates
 from lowrank_kit.maths.separation import nearest_mean, variance_between
 from lowrank_kit.measurement.activations import layer_inputs
 from lowrank_kit.methods.latent import latent_views
