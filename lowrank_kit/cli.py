@@ -8,7 +8,7 @@ import webbrowser
 from collections.abc import Sequence
 from pathlib import Path
 
-from lowrank_kit.checks import InputError
+from lowrank_kit.checks import InputError, check_name
 from lowrank_kit.doctor.libraries import installed
 from lowrank_kit.doctor.report import diagnose
 from lowrank_kit.files import PACKAGE, shipped, write_beside
@@ -27,6 +27,8 @@ from lowrank_kit.server import (
 
 __all__ = ["main"]
 
+# What inputs are usually called in a file of arrays.
+INPUTS = ("x", "X", "train_x", "x_train", "X_train")
 COPY = Path("lowrank-kit-notebooks")
 
 
@@ -90,6 +92,27 @@ def record_latency(options: argparse.Namespace) -> None:
     print(f"{path} holds what was timed." if path.exists() else "nothing was timed.")
 
 
+def diagnosis(options: argparse.Namespace) -> None:
+    """Say whether data in a .npz file have the few dimensions that low rank lives on, and why."""
+    from lowrank_kit.files import read_npz
+    from lowrank_kit.methods.diagnosis import diagnose
+    from lowrank_kit.methods.diagnosis_text import as_text
+
+    arrays = read_npz(options.file)
+    x = options.x or next((name for name in INPUTS if name in arrays), None)
+    if x is None:
+        raise InputError(
+            f"`--x` must name the inputs, one of {', '.join(arrays)}; none of them is called x or train_x."
+        )
+    check_name(x, arrays, name="--x")
+    y = options.y or next((name for name in _partners(x) if name in arrays), None)
+    if y is not None:
+        check_name(y, arrays, name="--y")
+    found = diagnose(arrays[x], None if y is None else arrays[y], name=options.file.stem, width=options.width)
+    print(f"x = {x}" + (f", y = {y}" if y else ""), end="\n\n")
+    print(as_text(found, options.lang))
+
+
 def writable_notebooks(copy: Path) -> Path:
     """The checkout's notebooks; of an installed package, a copy at `copy`, where files that are there already stay."""
     notebooks = shipped("notebooks")
@@ -127,7 +150,19 @@ def _parser() -> argparse.ArgumentParser:
     command.add_argument("--device", default="cpu", help="cpu, the default, or cuda")
     command.add_argument("--minutes", type=float, default=9.0, help="begin nothing new after so many; default: 9")
     command.add_argument("--folder", type=Path, help="of the tables; default: this user's, where boards look")
+    command = commands.add_parser("diagnose", help=diagnosis.__doc__, description=diagnosis.__doc__)
+    command.set_defaults(run=diagnosis)
+    command.add_argument("file", type=Path, metavar="DATA.npz", help="arrays, as numpy.savez writes them")
+    command.add_argument("--x", metavar="NAME", help=f"the inputs, a row a point; default: {', '.join(INPUTS)}")
+    command.add_argument("--y", metavar="NAME", help="classes or outputs; default: called as the inputs, with y for x")
+    command.add_argument("--width", type=int, help="of the layers in question; default: as wide as the inputs")
+    command.add_argument("--lang", choices=LANGUAGES, help="language of the answer")
     return parser
+
+
+def _partners(x: str) -> list[str]:
+    """What the targets of inputs of this name may be called: test_y of test_x, y of X."""
+    return [name for name in (x.replace("x", "y"), x.replace("X", "y"), x.replace("X", "Y")) if name != x]
 
 
 def _end_as_by_ctrl_c() -> None:

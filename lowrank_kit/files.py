@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from lowrank_kit.checks import InputError
 if TYPE_CHECKING:
     import numpy as np
 
-__all__ = ["read_arrays", "shipped", "write_arrays", "write_beside", "write_folder", "write_rows"]
+__all__ = ["read_arrays", "read_npz", "shipped", "write_arrays", "write_beside", "write_folder", "write_rows"]
 
 PACKAGE = Path(__file__).parent
 
@@ -89,3 +90,20 @@ def read_arrays(path: Path) -> tuple[dict[str, Any], dict[str, "np.ndarray"]]:
             return words, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except (OSError, SafetensorError, KeyError, TypeError, ValueError) as fault:
         raise InputError(f"{path} must be a whole file of arrays; it is damaged ({fault}).") from None
+
+
+def read_npz(path: Path) -> dict[str, "np.ndarray"]:
+    """{name: array} of a file that `numpy.savez` wrote; nothing in it is run.
+
+    Raises InputError where it is not there, is no such file, is damaged, or holds Python objects.
+    """
+    import numpy as np
+
+    rule = f"{path} must be a file of arrays of numbers or words, as numpy.savez(path, x=..., y=...) writes it"
+    if not zipfile.is_zipfile(path):
+        raise InputError(f"{rule}; it is {'something else' if path.exists() else 'not there'}.")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {name: file[name] for name in file.files}
+    except Exception as fault:  # zipfile, zlib and NumPy each have their own for a damaged file
+        raise InputError(f"{rule}; it cannot be read ({fault}).") from None

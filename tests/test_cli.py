@@ -10,6 +10,7 @@ import urllib.request
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import psutil
 import pytest
 
@@ -272,6 +273,62 @@ def test_recording_on_a_device_that_is_not_there_gets_one_sentence(device, sente
     assert printed.err.startswith(f"lowrank-kit: {sentence}")
     assert printed.err.count("\n") == 1
     assert not (tmp_path / "times").exists()
+
+
+@pytest.fixture
+def points(tmp_path):
+    """A file of arrays: inputs of two directions in ten, under two usual names, and their classes."""
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((60, 2)) @ rng.standard_normal((2, 10))
+    np.savez(tmp_path / "points.npz", train_x=x, train_y=np.arange(60) % 3, test_x=x[:30], other=np.arange(60) % 7)
+    return tmp_path / "points.npz"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "names", "said"),
+    [
+        ([], "x = train_x, y = train_y", "2 × 3 < 10"),
+        (["--y", "other"], "x = train_x, y = other", "2 × 7 ≥ 10"),
+        (["--y", "other", "--width", "99"], "x = train_x, y = other", "2 × 7 < 99"),
+        (["--x", "test_x"], "x = test_x", "Yes: points has few dimensions"),
+        (["--lang", "ja"], "x = train_x, y = train_y", "はい。pointsは少ない次元に"),
+    ],
+)
+def test_data_are_diagnosed(points, arguments, names, said, capsys):
+    assert cli.main(["diagnose", str(points), *arguments]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == names
+    assert said in out
+    assert err == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--x", "test_y"], "`--x` must be one of 'train_x', 'train_y', 'test_x', 'other'; got 'test_y'."),
+        (["--y", "oter"], "`--y` must be one of 'train_x', 'train_y', 'test_x', 'other'; got 'oter'. Did you mean"),
+        (["--x", "test_x", "--y", "train_y"], "`y` must hold one target a point, (points,) or (points, q); got (60,)"),
+        (["--x", "other"], "`x` must hold one row of numbers a point"),
+    ],
+)
+def test_arrays_that_do_not_suit_get_one_sentence(points, arguments, sentence, capsys):
+    assert cli.main(["diagnose", str(points), *arguments]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.startswith(f"lowrank-kit: {sentence}")
+
+
+def test_inputs_of_an_unusual_name_are_asked_for(tmp_path, capsys):
+    np.savez(tmp_path / "named.npz", features=np.eye(3), labels=np.arange(3))
+    assert cli.main(["diagnose", str(tmp_path / "named.npz")]) == 2
+    assert "`--x` must name the inputs, one of features, labels;" in capsys.readouterr().err
+
+
+def test_a_file_that_is_not_there_gets_one_sentence(tmp_path, capsys):
+    assert cli.main(["diagnose", str(tmp_path / "none.npz")]) == 2
+    out, err = capsys.readouterr()
+    assert (out, err.count("\n")) == ("", 1)
+    assert err.endswith("it is not there.\n")
 
 
 def test_recording_keeps_what_was_timed_before_ctrl_c(tmp_path, monkeypatch, capsys):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.files import read_arrays, shipped, write_arrays, write_beside, write_folder, write_rows
+from lowrank_kit.files import read_arrays, read_npz, shipped, write_arrays, write_beside, write_folder, write_rows
 
 
 def test_a_failed_write_leaves_the_old_file_whole_and_no_part(tmp_path):
@@ -142,3 +142,48 @@ def test_rows_stand_on_lines_of_their_own(tmp_path, facts, rows):
     text = path.read_text(encoding="utf-8")
     assert json.loads(text) == facts | {"rows": rows}
     assert all(json.dumps(row) in (line.strip().rstrip(",") for line in text.splitlines()) for row in rows)
+
+
+def test_named_arrays_come_back_equal(tmp_path):
+    np.savez_compressed(tmp_path / "a.npz", x=np.eye(3), y=np.array(["cat", "dog"]))
+    found = read_npz(tmp_path / "a.npz")
+    assert list(found) == ["x", "y"]
+    np.testing.assert_array_equal(found["x"], np.eye(3))
+    assert found["y"].tolist() == ["cat", "dog"]
+
+
+class Opened:
+    """Would leave a file behind if anything made an object of it again."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+def test_objects_in_a_file_of_arrays_are_not_made(tmp_path):
+    trace = tmp_path / "opened"
+    np.savez(tmp_path / "a.npz", x=np.array([Opened(trace)], dtype=object))
+    with pytest.raises(InputError, match="it cannot be read"):
+        read_npz(tmp_path / "a.npz")
+    assert not trace.exists()
+
+
+@pytest.mark.parametrize("what", ["nothing", "text", "one array", "folder", "cut", "damaged"])
+def test_what_is_no_whole_file_of_arrays_is_told(tmp_path, what):
+    path = tmp_path / "a.npz"
+    np.savez(path, x=np.arange(9000.0))
+    whole = path.read_bytes()
+    path.unlink()
+    if what == "folder":
+        path.mkdir()
+    elif what == "one array":
+        np.save(tmp_path / "a.npy", np.eye(3))
+        (tmp_path / "a.npy").rename(path)
+    elif what != "nothing":
+        middle = whole[:5000] + b"other" + whole[5005:]
+        path.write_bytes({"text": b"1, 2", "cut": whole[:5000], "damaged": middle}[what])
+    with pytest.raises(InputError, match="must be a file of arrays of numbers or words") as raised:
+        read_npz(path)
+    assert "\n" not in str(raised.value)

@@ -1,6 +1,8 @@
 """What do we know? The values everything flows through: frozen, without torch, files or clocks."""
 
+from lowrank_kit.records.adaptations import AccuracyCurve, UpdateValues
 from lowrank_kit.records.ceilings import Ceilings
+from lowrank_kit.records.diagnoses import Diagnosis, Estimate, Target
 from lowrank_kit.records.examples import Data, Examples
 from lowrank_kit.records.formats import FormatFit
 from lowrank_kit.records.grids import Grid, JointSearch, RankCurve, SearchStep
@@ -28,10 +30,13 @@ from lowrank_kit.records.views import LatentView
 __all__ = [
     "METHODS",
     "MODES",
+    "AccuracyCurve",
     "Ceilings",
     "Change",
     "Conditions",
     "Data",
+    "Diagnosis",
+    "Estimate",
     "Examples",
     "Factors",
     "FormatFit",
@@ -65,12 +70,14 @@ __all__ = [
     "SearchStep",
     "Spectrum",
     "Survey",
+    "Target",
     "Timing",
     "TrainingMemory",
     "Trajectory",
     "TuckerFactors",
     "TuckerLayer",
     "TuckerTables",
+    "UpdateValues",
     "break_even_rank",
     "factor_params",
     "params_price",
