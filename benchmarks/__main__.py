@@ -16,6 +16,7 @@ BENCHMARKS = (
     "board",
     "latent",
     "player",
+    "dynamics",
     "notebooks",
 )
 

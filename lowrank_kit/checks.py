@@ -19,6 +19,7 @@ __all__ = [
     "check_labels",
     "check_matrix",
     "check_name",
+    "check_positive",
     "check_rank",
 ]
 
@@ -42,6 +43,12 @@ def check_fraction(value: float, *, name: str) -> None:
     if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= 1:
         hint = " Write 0.5 for 50 %." if isinstance(value, (int, float)) and value > 1 else ""
         raise InputError(f"`{name}` must be a fraction above 0 and at most 1; got {value!r}.{hint}")
+
+
+def check_positive(value: float, most: float, *, name: str) -> None:
+    """Raise unless `value` is a number above 0 and at most `most`."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < float(value) <= most:
+        raise InputError(f"`{name}` must be a number above 0 and at most {most:g}; got {value!r}.")
 
 
 def check_name(value: str, known: Iterable[str], *, name: str) -> None:

@@ -1,5 +1,7 @@
 """Every sentence holds the rule, the limit, the value and what would work; everything valid passes."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -10,6 +12,7 @@ from lowrank_kit.checks import (
     check_labels,
     check_matrix,
     check_name,
+    check_positive,
     check_rank,
 )
 
@@ -96,3 +99,16 @@ def test_labels_that_fit_no_class(labels, words):
 @pytest.mark.parametrize("dtype", [np.uint8, np.int32, np.int64])
 def test_labels_of_any_whole_type_pass(dtype):
     check_labels(np.array([0, 3], dtype), 4)
+
+
+@pytest.mark.parametrize("value", [0, -1.0, float("nan"), float("inf"), 1e7, True, "2", None])
+def test_what_is_not_positive_or_too_large_is_refused(value):
+    with pytest.raises(
+        InputError, match=re.escape(f"`rate` must be a number above 0 and at most 1e+06; got {value!r}.")
+    ):
+        check_positive(value, 1e6, name="rate")
+
+
+@pytest.mark.parametrize("value", [1e-9, 1, 0.5, 1e6])
+def test_positive_numbers_pass(value):
+    check_positive(value, 1e6, name="rate")

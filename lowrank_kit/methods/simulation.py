@@ -5,11 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from itertools import repeat
+from numbers import Real
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from lowrank_kit.checks import InputError, check_fraction, check_name
+from lowrank_kit.checks import InputError, check_fraction, check_name, check_positive
 from lowrank_kit.maths.dynamics import (
     RULES,
     STARTS,
@@ -32,6 +33,8 @@ from lowrank_kit.records import Trajectory
 __all__ = ["KINDS", "Settings", "Simulation"]
 
 KINDS = (*STARTS, "aligned")
+# Sizes and learning rates beyond it say nothing, and overflow at once.
+LARGEST = 1e6
 # So many entries a trajectory has, beside its start.
 FRAMES = 100
 # A product that is so many times as large as it began, or as the target, comes back no more.
@@ -89,20 +92,20 @@ class Settings:
             raise InputError(f"`rank` must be at most the width, {self.width}; got {self.rank}.")
         self._check_guess()
         for name in ("scale", "learning_rate"):
-            if not 0 < getattr(self, name) < np.inf:
-                raise InputError(f"`{name}` must be a number above 0; got {getattr(self, name)!r}.")
+            check_positive(getattr(self, name), LARGEST, name=name)
         check_name(self.start, KINDS, name="start")
         check_name(self.rule, RULES, name="rule")
         check_fraction(self.seen, name="seen")
-        if not 1 <= self.condition < np.inf:
+        if not isinstance(self.condition, Real) or not 1 <= self.condition < np.inf:
             raise InputError(
                 f"`condition` must be at least 1, which is that of whitened inputs; got {self.condition!r}."
             )
         if self.condition > 1 and self.seen < 1:
             raise InputError("`seen` below 1 is of whitened inputs; set `condition` to 1, or see everything.")
         for name in ("outer", "weight_decay"):
-            if not 0 <= getattr(self, name) < np.inf:
-                raise InputError(f"`{name}` must be a number of at least 0; got {getattr(self, name)!r}.")
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not 0 <= value < np.inf:
+                raise InputError(f"`{name}` must be a number of at least 0; got {value!r}.")
 
     def _check_guess(self) -> None:
         guess, low, high = self.guess, self.rank, self.width

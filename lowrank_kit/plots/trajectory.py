@@ -13,7 +13,7 @@ from lowrank_kit.i18n import strings
 from lowrank_kit.plots.figure import Picture, canvas, picture
 from lowrank_kit.records import Trajectory
 
-__all__ = ["plot_accuracy", "plot_loss", "plot_mode_spectra", "plot_ranks", "plot_trajectory"]
+__all__ = ["entry_of", "plot_accuracy", "plot_loss", "plot_mode_spectra", "plot_ranks", "plot_trajectory"]
 
 MODES = ("outputs", "inputs", "height", "width")
 # Okabe and Ito's, as the first two of every theme are.
@@ -43,7 +43,7 @@ def plot_trajectory(
     at : number of the entry whose step is marked and whose spectra are shown; the last one where not given
     layer : the one whose spectra are shown; the first where not given
     """
-    at, names = _entry(trajectory, at), trajectory.layers if "ranks" in trajectory.arrays else ()
+    at, names = entry_of(trajectory, at), trajectory.layers if "ranks" in trajectory.arrays else ()
     rows = -(-len(names) // COLUMNS)
     figure = picture(8.4, 2.0 * rows + 3.2, language=language, theme=theme)
     figure.description = figure.words["trajectory_description"].format(
@@ -150,7 +150,7 @@ def plot_mode_spectra(
     theme: str = "light",
 ) -> Picture:
     """The singular values of each of a layer's modes before the truncation at an entry: kept in colour, cut in grey."""
-    at, ranks = _entry(trajectory, at), _of_layer(trajectory, "ranks", layer)
+    at, ranks = entry_of(trajectory, at), _of_layer(trajectory, "ranks", layer)
     values = _of_layer(trajectory, "values", layer)[at]
     figure, ax = canvas(ax, (4.6, 2.8), "modes_description", layer=layer, language=language, theme=theme)
     words, largest = figure.words, float(np.nan_to_num(values).max())
@@ -187,7 +187,7 @@ def _over_steps(ax: Axes, figure: Picture, trajectory: Trajectory, at: int | Non
     for step in _changes(trajectory):
         ax.axvline(step, color=figure.theme.muted, lw=0.8, ls=(0, (1, 2)))
     if at is not None:
-        ax.axvline(trajectory.steps[_entry(trajectory, at)], color=figure.theme.ink, lw=0.9, alpha=0.7)
+        ax.axvline(trajectory.steps[entry_of(trajectory, at)], color=figure.theme.ink, lw=0.9, alpha=0.7)
 
 
 def _modes(figure: Picture, ranks: np.ndarray) -> list[tuple[int, str, object]]:
@@ -248,7 +248,8 @@ def _narrow_at_the_top(height: np.ndarray) -> np.ndarray:
     return 1 - np.square(1 - height)
 
 
-def _entry(trajectory: Trajectory, at: int | None) -> int:
+def entry_of(trajectory: Trajectory, at: int | None) -> int:
+    """The number of an entry, the last one where none is given. Raises InputError where there is no such entry."""
     if at is None:
         at = len(trajectory) - 1
     if not 0 <= at < len(trajectory):

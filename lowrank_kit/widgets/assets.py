@@ -11,11 +11,41 @@ STATIC = Path(__file__).parent / "static"
 
 # A widget's module loads as a blob and cannot import a neighbour, so its parts stand one behind the other.
 PARTS = {
-    "rank_board": ("shared", "tables", "rank_tables", "axes", "controls", "charts", "measured", "rank_board"),
-    "tucker_board": ("shared", "tables", "tucker_tables", "axes", "controls", "charts", "measured", "tucker_board"),
+    "rank_board": (
+        "shared",
+        "tables",
+        "rank_tables",
+        "axes",
+        "controls",
+        "sliders",
+        "charts",
+        "measured",
+        "rank_board",
+    ),
+    "tucker_board": (
+        "shared",
+        "tables",
+        "tucker_tables",
+        "axes",
+        "controls",
+        "sliders",
+        "charts",
+        "measured",
+        "tucker_board",
+    ),
     "latent_board": ("shared", "latent_board"),
-    "latency_board": ("shared", "axes", "controls", "latency_charts", "latency_board"),
-    "training_player": ("shared", "training_charts", "training_player"),
+    "latency_board": ("shared", "axes", "controls", "sliders", "latency_charts", "latency_board"),
+    "dynamics_player": (
+        "shared",
+        "controls",
+        "transport",
+        "time_charts",
+        "spectrum_charts",
+        "dynamics_charts",
+        "dynamics_player",
+    ),
+    "live_player": ("shared", "controls", "transport", "time_charts", "spectrum_charts", "live_player"),
+    "training_player": ("shared", "controls", "transport", "time_charts", "training_charts", "training_player"),
 }
 
 

@@ -1,39 +1,30 @@
 """The training player: layers find their ranks while a network learns, to steer while it runs and to scrub after."""
 
 import copy
-import threading
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
-import traitlets
 from torch import nn
 
 from lowrank_kit.checks import InputError
-from lowrank_kit.i18n import LANGUAGES, strings
+from lowrank_kit.i18n import strings
 from lowrank_kit.methods.adaptive import AdaptiveTraining
 from lowrank_kit.models.layers import channels_last
 from lowrank_kit.models.zoo import ZOO, load
 from lowrank_kit.records import Data, Measurement, RankPlan, Trajectory
 from lowrank_kit.widgets.assets import module, style
-from lowrank_kit.widgets.board import Board
 from lowrank_kit.widgets.course import Course, Recipe
+from lowrank_kit.widgets.player import Player
 from lowrank_kit.widgets.recording import Recording, described, limits_of
 from lowrank_kit.widgets.rows import Row, rows_message
 from lowrank_kit.widgets.still import listed
 
 __all__ = ["TrainingPlayer"]
 
-# The browser is told at most so often.
-TELL_S = 0.05
-ENDED = ("finished", "cancelled", "failed")
-COMMANDS = ("start", "pause", "resume", "cancel", "restart")
 
-
-class TrainingPlayer(Board):
+class TrainingPlayer(Player):
     """A rank-adaptive training, live or recorded, in the browser and from Python alike.
 
     Parameters
@@ -57,9 +48,7 @@ class TrainingPlayer(Board):
     _esm = module("training_player")
     _css = style("training_player")
 
-    state = traitlets.Unicode("ready").tag(sync=True)
-    progress = traitlets.Dict().tag(sync=True)
-    outcome = traitlets.Dict().tag(sync=True)
+    _shown: Course | Recording
 
     def __init__(
         self,
@@ -73,9 +62,7 @@ class TrainingPlayer(Board):
         language: str | None = None,
         **recipe: Any,
     ):
-        self._lock, self._run, self._told, self._told_at = threading.RLock(), 0, (0, 0), -np.inf
         language = self._begin(language)
-        self._shown: Course | Recording
         if isinstance(source, Trajectory):
             self._shown = Recording(source)
         else:
@@ -107,17 +94,7 @@ class TrainingPlayer(Board):
     @property
     def training(self) -> AdaptiveTraining:
         """The training itself, which is not to be touched while it runs."""
-        return self._course().training
-
-    @property
-    def trajectory(self) -> Trajectory:
-        """What was recorded so far."""
-        return self._shown.trajectory
-
-    @property
-    def step(self) -> int:
-        """The step that is shown."""
-        return int(self._row()["step"])
+        return self._live().training
 
     @property
     def ranks(self) -> dict[str, tuple[int, ...]]:
@@ -128,58 +105,16 @@ class TrainingPlayer(Board):
     @property
     def record(self) -> Measurement:
         """The trained network in plain layers, on the test examples; waits for the end of a training that runs."""
-        course = self._course()
+        course = self._live()
         if self.state == "running":
             self.wait()
         if course.record is None:
             raise InputError(f"`record` is there when the training has come to its end; this one is {self.state}.")
         return course.record
 
-    def start(self) -> None:
-        """Begin, or go on where it is paused. Raises InputError where the training has ended."""
-        self._course()
-        if self.state in ENDED:
-            raise InputError(f"`start` begins a training, and this one is {self.state}; `restart` begins it anew.")
-        self._go("ready", "paused")
-
-    def pause(self) -> None:
-        """Stop after the present step, to go on later; nothing happens where nothing runs."""
-        self._course()
-        self._become("paused", "running")
-
-    def resume(self) -> None:
-        """Go on where it was paused. Raises InputError where it has not begun or has ended."""
-        self._course()
-        if self.state not in ("paused", "running"):
-            raise InputError(f"`resume` goes on with a training that is paused; this one is {self.state}.")
-        self._go("paused")
-
-    def cancel(self) -> None:
-        """End the training after the present step; what was recorded stays. Nothing happens where nothing runs."""
-        self._course()
-        if self._become("cancelled", "paused"):
-            self._draw_soon()
-        self._become("cancelled", "running")
-
-    def restart(self) -> None:
-        """Begin anew from the network as it was given, with tolerance and ceiling as they are now."""
-        self._course()
-        self._check_open()
-        course = self._new_course(self.tolerance, self.ceiling)
-        with self._lock:
-            self._shown, self._run, self._told = course, self._run + 1, (0, 0)
-            self.fault, self.outcome, self.progress, self.state = "", {}, {}, "ready"
-        self._set(at=None)
-        self._send_all()
-        self._go("ready")
-
-    def wait(self, timeout: float | None = None) -> bool:
-        """Until the training has ended or is paused; False on a timeout in seconds. Raises what went wrong."""
-        return self._worker.wait(timeout, chores=True)
-
     def compressed(self) -> tuple[nn.Module, RankPlan]:
         """The network as it stands, in plain layers, and the plan it follows. Raises InputError while it is trained."""
-        course = self._course()
+        course = self._live()
         if self.state == "running":
             raise InputError("the network is being trained; `pause` the training first, or `wait` for its end.")
         self.wait()
@@ -195,136 +130,34 @@ class TrainingPlayer(Board):
         self._adapt(self.tolerance, ceiling)
         self._set(ceiling=ceiling)
 
-    def scrub(self, step: int | None = None, *, index: int | None = None) -> None:
-        """Show the training as it was at a step, or at an entry by its number; the newest where neither is given.
-
-        Raises InputError where there is no such entry.
-        """
-        steps = np.array([row["step"] for row in self._shown.rows])
-        if step is not None:
-            index = int(np.count_nonzero(steps <= step)) - 1
-        if index is not None and not 0 <= index < len(steps):
-            raise InputError(
-                f"`step` or `index` must be of an entry there is, 0 to {len(steps) - 1}, from step {steps[0]} to "
-                f"{steps[-1]}; got {index if step is None else step}."
-            )
-        self._set(at=index)
-
-    def close(self) -> None:
-        self._become("cancelled", "running", "paused")
-        super().close()
-
     def __repr__(self) -> str:
         trajectory = self._shown.trajectory
         return f"TrainingPlayer({trajectory.name}: {self.state}, to step {trajectory.steps[-1]})"
-
-    def _ipython_display_(self) -> None:
-        self._still.display(repr(self), self._repr_mimebundle_(), self._words())
-        self._draw_soon()
 
     def _words(self) -> str:
         text = strings("player", self.language)
         lines = [f"{name}: {' × '.join(map(str, ranks))}" for name, ranks in self.ranks.items()]
         return listed(f"{self._shown.trajectory.name}: {text[self.state]}", lines)
 
-    def _course(self) -> Course:
+    def _live(self) -> Course:
         if isinstance(self._shown, Recording):
             raise InputError("this training is recorded and only played; TrainingPlayer(network, data) trains one.")
         return self._shown
 
-    def _row(self) -> Row:
-        rows, at = self._shown.rows, self.setting["at"]
-        return rows[-1 if at is None else min(at, len(rows) - 1)]
+    def _anew(self) -> Course:
+        return self._new_course(self.tolerance, self.ceiling)
 
-    def _set(self, **changes: Any) -> None:
-        self.setting = {**self.setting, **changes, "final": True}
+    def _described(self) -> dict[str, Any]:
+        return described(self._shown.trajectory, self._limits)
 
     def _adapt(self, tolerance: float, ceiling: int | None) -> None:
-        training = self._course().training
+        training = self._live().training
         training.adaptation = replace(training.adaptation, tolerance=tolerance, ceiling=ceiling)
-
-    def _become(self, state: str, *before: str) -> bool:
-        """Change the state if it is one of these, whichever thread asks."""
-        with self._lock:
-            changes = self.state in before
-            if changes:
-                self.state = state
-            return changes
-
-    def _go(self, *before: str) -> None:
-        self._check_open()
-        if self._become("running", *before):
-            self.fault = ""
-            self._worker.chore(self._work(self._course()))
-
-    def _work(self, course: Course) -> Iterator[None]:
-        """The training, a piece at a time while it is to run; then a picture of what there is."""
-        while self.state == "running" and course is self._shown:
-            try:
-                goes_on = course.advance()
-            except Exception:
-                if course is not self._shown:  # nobody looks at it any more
-                    return
-                raise
-            self._tell(course, now=not goes_on)
-            if not goes_on:
-                self._finish(course)
-            yield
-        if course is self._shown:
-            self._tell(course, now=True)
-            self._leave_off()
-
-    def _finish(self, course: Course) -> None:
-        with self._lock:
-            if course is self._shown:
-                self.outcome = course.outcome
-                self._become("finished", "running", "paused")
-
-    def _leave_off(self) -> None:
-        """A picture stands for the player on pages without a kernel; of a pause words do, which hold nothing up."""
-        if self.state == "paused":
-            self._still.tell(self._words())
-        else:
-            self._draw()
-
-    def _failed(self, fault: Exception) -> None:
-        super()._failed(fault)
-        if self._become("failed", "running", "paused"):
-            self._tell(self._course(), now=True)
-            self._draw()
-
-    def _tell(self, course: Course, *, now: bool) -> None:
-        """Send the rows that are new or know more since the browser was told last, which is not too often."""
-        if not now and time.monotonic() - self._told_at < TELL_S:
-            return
-        with self._lock:
-            if course is not self._shown:
-                return
-            self._told_at, rows = time.monotonic(), course.rows
-            if self._told != (len(rows), len(rows[-1])):
-                self._send_rows("rows", rows, max(self._told[0] - 1, 0))
-                self._told = len(rows), len(rows[-1])
-            self.progress = course.progress
 
     def _send_rows(self, kind: str, rows: Sequence[Row], start: int, **words: Any) -> None:
         modes = max(map(len, self._limits.values()), default=0)
         message, buffers = rows_message(rows, start, (len(self._limits), modes))
         self.send({"kind": kind, "run": self._run, **message, **words}, buffers)
-
-    def _send_all(self) -> None:
-        words = {**described(self._shown.trajectory, self._limits), "expected": self._shown.expected_rows}
-        spoken = {language: strings("player", language) for language in LANGUAGES}
-        self._send_rows("begin", self._shown.rows, 0, words=words, strings=spoken)
-
-    def _hear(self, _: Any, content: Mapping[str, Any], __: Any) -> None:
-        kind = content.get("kind")
-        if kind == "hello":
-            self._send_all()
-        elif kind in COMMANDS:
-            try:
-                getattr(self, kind)()
-            except InputError as fault:  # which a hand cannot catch
-                self.fault = str(fault)
 
     def _moved(self, change: Any) -> None:
         old, new = change.old, change.new
@@ -332,11 +165,6 @@ class TrainingPlayer(Board):
             self._adapt(new["tolerance"], new["ceiling"])
         if new["final"]:
             self._draw_soon()
-
-    def _draw_soon(self) -> None:
-        """Not while it runs, which a picture would hold up: there is one at the end."""
-        if self.state not in ("ready", "running") and not self._worker.is_closed:
-            self._worker.submit(lambda stop: self._draw())
 
     def _draw(self) -> None:
         from lowrank_kit.plots.trajectory import plot_trajectory

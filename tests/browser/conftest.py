@@ -21,14 +21,16 @@ def browser():
 
 @pytest.fixture
 def moved_by_others():
-    """What looks different on a page once the style sheets of all boards stand behind the one of its own."""
+    """What looks different on a page once the style sheet of another board stands behind its own, or those of all."""
 
     def moved(page):
-        before = page.evaluate(LAYOUT)
-        sheets = [page.add_style_tag(content=style(board)) for board in PARTS]
-        after = page.evaluate(LAYOUT)
-        for sheet in sheets:
-            sheet.evaluate("(sheet) => sheet.remove()")
-        return [pair for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+        before, found = page.evaluate(LAYOUT), []
+        for boards in (*((board,) for board in PARTS), tuple(PARTS)):
+            sheets = [page.add_style_tag(content=style(board)) for board in boards]
+            after = page.evaluate(LAYOUT)
+            for sheet in sheets:
+                sheet.evaluate("(sheet) => sheet.remove()")
+            found += [(boards, *pair) for pair in zip(before, after, strict=True) if pair[0] != pair[1]]
+        return found
 
     return moved

@@ -42,6 +42,14 @@ BOARDS = {
     ),
 }
 
+# Two players on one page.
+CELLS = (
+    "from lowrank_kit import DynamicsPlayer, LivePlayer\n\nplayer = DynamicsPlayer(width=12, rank=2, steps=50)\nplayer",
+    "player.set(width=10)\nplayer.wait()\n\nlive = LivePlayer(steps=5)\nlive",
+    "live.start()\nlive.wait()",
+)
+DESCRIBED = ("3 layers of width 10 learn a target of rank 2", "digits-mlp and its deep linear twin at step 5:")
+
 
 @pytest.fixture(params=BOARDS)
 def board(request):
@@ -74,3 +82,20 @@ def test_a_stored_notebook_holds_no_large_arrays(tmp_path, board):
     notebook = run(tmp_path / "board.ipynb", board[:2], widget_state=True)
     states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
     assert all("buffers" not in state for state in states)
+
+
+def test_players_of_dynamics_leave_their_pictures_too(browser, tmp_path):
+    notebook = run(tmp_path / "players.ipynb", CELLS, widget_state=True)
+    states = notebook.metadata.widgets["application/vnd.jupyter.widget-state+json"]["state"].values()
+    assert all("buffers" not in state for state in states)
+    page_file = tmp_path / "players.html"
+    page_file.write_text(HTMLExporter().from_notebook_node(notebook)[0], encoding="utf-8")
+    context = browser.new_context(offline=True)
+    page = context.new_page()
+    page.goto(page_file.as_uri(), wait_until="domcontentloaded")
+    page.wait_for_function("() => document.querySelectorAll('.lrk-still img').length === 2")
+    pictures = page.locator(".lrk-still img")
+    for place, described in enumerate(DESCRIBED):
+        assert pictures.nth(place).get_attribute("alt").startswith(described)
+        assert pictures.nth(place).evaluate("(image) => image.naturalWidth") > 600
+    context.close()

@@ -203,12 +203,53 @@ def test_a_right_click_scrubs_nothing(page, reference):
 
 def test_the_newest_is_a_press_away(page, reference):
     newest = page.get_by_role("button", name="To the end")
-    assert newest.is_hidden()
+    assert newest.is_disabled()
     scrub(page, 4)
     newest.click()
     frames(page)
     check_shown(page, reference, 11)
     kernel_has(page, at=None)
+
+
+def test_an_entry_at_a_time(page, reference):
+    back, on = (page.get_by_role("button", name=name) for name in ("One step back", "One step on"))
+    back.click()
+    back.click()
+    frames(page)
+    check_shown(page, reference, 9)
+    kernel_has(page, at=9, final=True)
+    on.click()
+    frames(page)
+    check_shown(page, reference, 10)
+    for _ in range(2):
+        on.click()
+    frames(page)
+    check_shown(page, reference, 11)
+    kernel_has(page, at=None, final=True)
+    scrub(page, 0)
+    back.click()
+    frames(page)
+    check_shown(page, reference, 0)
+
+
+def test_it_plays_at_another_pace_and_again_and_again(page, reference):
+    pace, loop = page.get_by_role("combobox", name="Pace"), page.get_by_role("button", name="Loop")
+    assert pace.locator("option").all_inner_texts() == ["0.25 ×", "0.5 ×", "1 ×", "2 ×", "4 ×"]
+    assert pace.input_value() == "1" and loop.get_attribute("aria-pressed") == "false"
+    pace.select_option("4")
+    loop.click()
+    assert loop.get_attribute("aria-pressed") == "true"
+    scrub(page, 9)
+    page.locator(".lrk-play").click()
+    page.wait_for_function("(time) => [2, 3, 4].includes(+document.querySelector(time).value)", arg=TIME)
+    assert page.locator(".lrk-play").inner_text() == "Stop"
+    pace.select_option("2")
+    loop.click()
+    page.wait_for_function("() => document.querySelector('.lrk-play').textContent === 'Replay'")
+    frames(page)
+    check_shown(page, reference, 11)
+    kernel_has(page, at=None, final=True)
+    pace.select_option("1")
 
 
 def test_it_plays_by_itself_and_stops_at_a_press(page):
@@ -272,7 +313,7 @@ def test_a_layer_is_chosen_for_its_spectra(page, reference):
 def test_every_control_is_reached_by_tab_and_has_a_name(page):
     main(page).focus()
     reached = []
-    for _ in range(8):
+    for _ in range(12):
         reached.append(
             page.evaluate(
                 "() => [document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent,"
@@ -281,7 +322,8 @@ def test_every_control_is_reached_by_tab_and_has_a_name(page):
         )
         page.keyboard.press("Tab")
     assert [name for name, _ in reached] == [
-        "Start again", "Tolerance", "Ceiling", "Replay", "Time", "conv2", "conv3", "fc1",
+        "Start again", "Tolerance", "Ceiling", "Replay", "One step back", "One step on", "Time", "Pace", "Loop",
+        "conv2", "conv3", "fc1",
     ]  # fmt: skip
     assert all(outline == "solid" for _, outline in reached[1:])
     assert page.locator(TOLERANCE).get_attribute("aria-valuetext") == "a truncation may change a weight by 20.0%"
@@ -402,7 +444,7 @@ def test_a_training_that_fails_says_so_and_keeps_what_it_has(opened):
     main(page).click()
     kernel_has(page, state="failed")
     page.get_by_text("training must have finite losses and gradients").wait_for()
-    assert "3 steps were undone: the loss or a gradient was not finite." in page.locator(".lrk-words").inner_text()
+    page.get_by_text("3 steps were undone: the loss or a gradient was not finite.").wait_for()
     assert ranks(page)[2] == ["rank 128"] and main(page).inner_text() == "Start again"
 
 

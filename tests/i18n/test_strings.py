@@ -8,7 +8,19 @@ from lowrank_kit.checks import InputError
 from lowrank_kit.i18n import LANGUAGES, default_language, strings
 from lowrank_kit.widgets.assets import module
 
-ROOMS = ("board", "doctor", "latency", "latent", "lessons", "player", "plots", "tucker")
+ROOMS = (
+    "board",
+    "diagnosis",
+    "doctor",
+    "dynamics",
+    "latency",
+    "latent",
+    "lessons",
+    "live",
+    "player",
+    "plots",
+    "tucker",
+)
 KEYS = [(room, key) for room in ROOMS for key in strings(room, "en")]
 # The button that names the other language, and what has one name everywhere.
 SAME = {"language", "name_jupyterlab", "name_python", "name_pytorch", "name_voila", "tucker"}
@@ -39,6 +51,8 @@ BOARDS = {
     "latency_board": ["latency"],
     "latent_board": ["latent"],
     "training_player": ["player"],
+    "dynamics_player": ["dynamics"],
+    "live_player": ["live"],
 }
 
 
@@ -50,9 +64,12 @@ def test_a_board_asks_for_no_other_strings(board, rooms):
 
 HOMES = {
     "board": "widgets",
+    "dynamics": "widgets",
     "latency": "widgets",
     "latent": "widgets",
+    "live": "widgets",
     "player": "widgets",
+    "diagnosis": "methods",
     "doctor": "doctor",
     "lessons": "lessons",
     "plots": "plots",

@@ -260,7 +260,7 @@ def test_with_a_mask_the_twin_is_trained_as_a_whole():
 # what diverges
 
 
-@pytest.mark.parametrize("times", [3.0, 1e3, 1e200])
+@pytest.mark.parametrize("times", [3.0, 1e3, 1e7])
 def test_a_descent_that_diverges_is_kept_as_far_as_it_went(usual, times):
     simulation = simulated(learning_rate=times * usual.limit, steps=100)
     found, at = simulation.trajectory, simulation.diverged_at
@@ -392,10 +392,10 @@ def test_counts_are_whole_numbers(name, value):
         ({"depth": 0}, "`depth` must be a whole number of at least 1; got 0"),
         ({"rank": 31}, "`rank` must be at most the width, 30; got 31"),
         ({"width": 4, "rank": 5}, "`rank` must be at most the width, 4; got 5"),
-        ({"scale": 0.0}, "`scale` must be a number above 0; got 0.0"),
-        ({"scale": float("nan")}, "`scale` must be a number above 0; got nan"),
-        ({"learning_rate": -1}, "`learning_rate` must be a number above 0; got -1"),
-        ({"learning_rate": float("inf")}, "`learning_rate` must be a number above 0; got inf"),
+        ({"scale": 0.0}, "`scale` must be a number above 0 and at most 1e.06; got 0.0"),
+        ({"scale": float("nan")}, "`scale` must be a number above 0 and at most 1e.06; got nan"),
+        ({"learning_rate": -1}, "`learning_rate` must be a number above 0 and at most 1e.06; got -1"),
+        ({"learning_rate": float("inf")}, "`learning_rate` must be a number above 0 and at most 1e.06; got inf"),
         ({"start": "orthogonale"}, "`start` must be one of .*'aligned'; .* Did you mean 'orthogonal'"),
         ({"rule": "sgd"}, "`rule` must be one of 'descent', 'momentum', 'adam'; got 'sgd'"),
         ({"seen": 0}, "`seen` must be a fraction above 0 and at most 1; got 0"),

@@ -14,7 +14,7 @@ from lowrank_kit.files import read_arrays, write_arrays
 from lowrank_kit.i18n import strings
 from lowrank_kit.measurement.measure import measure
 from lowrank_kit.records import Data, Measurement, Trajectory
-from lowrank_kit.widgets import training_player
+from lowrank_kit.widgets import player as players
 from lowrank_kit.widgets.rows import rows_message
 from lowrank_kit.widgets.training_player import TrainingPlayer
 
@@ -394,7 +394,7 @@ def expected(player):
 
 @pytest.mark.parametrize("pause_s", [0, 1000])
 def test_the_browser_has_every_row_in_the_end(made, undrawn, sent, monkeypatch, pause_s):
-    monkeypatch.setattr(training_player, "TELL_S", pause_s)
+    monkeypatch.setattr(players, "TELL_S", pause_s)
     player = made()
     player._hear(player, {"kind": "hello"}, [])
     player.start()
@@ -404,7 +404,7 @@ def test_the_browser_has_every_row_in_the_end(made, undrawn, sent, monkeypatch, 
 
 
 def test_a_row_is_sent_once_unless_more_is_known_of_it(made, undrawn, sent, monkeypatch):
-    monkeypatch.setattr(training_player, "TELL_S", 0)
+    monkeypatch.setattr(players, "TELL_S", 0)
     player = made()
     player.start()
     player.wait()
@@ -428,7 +428,7 @@ def test_a_new_view_is_sent_all_there_is(finished, sent):
 
 
 def test_a_view_that_opens_meanwhile_misses_nothing(made, undrawn, sent, monkeypatch):
-    monkeypatch.setattr(training_player, "TELL_S", 0)
+    monkeypatch.setattr(players, "TELL_S", 0)
     player = made()
     at_piece(player, 12, lambda: (sent.clear(), player._hear(player, {"kind": "hello"}, [])))
     player.start()

@@ -1,15 +1,9 @@
 /* The training player: it holds every row it was sent, so that scrubbing asks the kernel for nothing. */
 
 const TOLERANCES = { low: 0.01, high: 0.6, steps: 100 };
-const PLAY_MS = 10000;
 /* Fewer added directions than this share of them outlive a truncation where bases are frozen; so many are looked at. */
 const FROZEN = 0.01;
 const ENOUGH = 3;
-
-/* Events of a range input: `move` while a hand is on it, `settle` when it is let go, also where nothing has changed. */
-const onRange = (move, settle) => ({
-  oninput: move, onchange: settle, onpointerup: settle, onkeyup: settle, onblur: settle,
-});
 
 /* Rows out of a message's buffers: numbers, ranks and shares kept of all layers and modes, and their singular values. */
 function readRows({ count, scalars }, buffers, size) {
@@ -50,20 +44,6 @@ function overlook(rows, meta) {
   return { tops, widest, changes, last: Math.max(meta.total ?? 0, rows.at(-1)?.step ?? 0, 1) };
 }
 
-/* A number with a title, two lines and what kind of number it is. */
-function factTile(title) {
-  const badge = h("span", { class: "lrk-badge" }), value = h("div", { class: "lrk-value" });
-  const lines = [h("div", { class: "lrk-line" }), h("div", { class: "lrk-line" })];
-  const node = h("section", { class: "lrk-tile" }, h("header", {}, h("h3", {}, title), badge), value, ...lines);
-  const show = (kind, valueText, badgeText, ...texts) => {
-    mark(node, { "data-kind": kind });
-    write(badge, badgeText);
-    write(value, valueText);
-    lines.forEach((line, i) => write(line, texts[i] ?? ""));
-  };
-  return { node, show };
-}
-
 /* The ceilings a slider stops at, up to the largest rank there can be; beyond the last one there is none. */
 function ceilingsOf(layers) {
   const most = Math.max(...layers.map((l) => (l.matrix ? Math.min(...l.limits) : Math.max(...l.limits))), 2);
@@ -76,7 +56,6 @@ function buildView(model, el, film, t, language) {
   const f = numbers(language), { meta } = film, { layers, columns } = meta;
   const recorded = model.get("state") === "recorded", kind = recorded ? "recorded" : "measured";
   const setting = () => model.get("setting");
-  const play = { since: null, from: 0, place: null };
   const seen = { rows: -1 };
   let all = null;
 
@@ -95,28 +74,18 @@ function buildView(model, el, film, t, language) {
   const act = {
     settle,
     layer: (name) => change({ layer: name }),
-    /* To the entry nearest to a step; on the newest one the view goes on with the training. */
-    scrub: (step, final) => {
-      const near = film.rows.reduce((best, row, i) => (
-        Math.abs(row.step - step) < Math.abs(film.rows[best].step - step) ? i : best), 0);
-      if (film.rows.length) act.to(near, final);
-    },
-    to: (entry, final) => {
-      halt();
-      change({ at: entry >= film.rows.length - 1 ? null : Math.max(entry, 0) }, final);
-    },
+    scrub: (step, final) => time.scrub(step, final),
     /* A change that still waits for the kernel's answer to the one before it arrives after the command: it must agree. */
     command: (name) => {
-      if (name === "restart") act.to(Infinity);
+      if (name === "restart") time.to(Infinity);
       model.send({ kind: name });
     },
     language: () => { model.set("language", language === "en" ? "ja" : "en"); model.save_changes(); },
   };
 
-  const button = (text, onclick, attributes = {}) => h("button", { type: "button", onclick, ...attributes }, text);
   const COMMANDS = { ready: "start", running: "pause", paused: "resume" };
   const command = () => COMMANDS[model.get("state")] ?? "restart";
-  const main = button("", () => act.command(command()), { class: "lrk-main" });
+  const main = h("button", { type: "button", class: "lrk-main", onclick: () => act.command(command()) });
   const cancel = button(t.cancel, () => act.command("cancel"));
   const again = button(t.restart, () => act.command("restart"));
   const bar = h("progress", { "aria-label": t.progress }), status = h("span", { class: "lrk-status" });
@@ -140,46 +109,17 @@ function buildView(model, el, film, t, language) {
   const tolerance = slider(t.tolerance, "tolerance", TOLERANCES.steps, (v) => change({ tolerance: toleranceAt(v) }, false));
   const ceiling = slider(t.ceiling, "ceiling", Math.max(ceilings.length, 1), (v) => change({ ceiling: ceilings[v] ?? null }, false));
 
-  const time = h("input", {
-    type: "range", min: 1, step: 1, "aria-label": t.time, "data-layer": "time",
-    ...onRange(() => act.to(time.value - 1, false), () => settle()),
+  const time = transport({
+    t, f, index, settle, steps: () => film.rows.map((row) => row.step), go: (at, final) => change({ at }, final),
+    ask: () => ask(), isThere: () => el.isConnected,
   });
-  const when = h("output", { class: "lrk-when", "aria-live": "off" });
-  const replay = button("", () => (play.since === null ? begin() : halt(true)), { class: "lrk-play" });
-  const newest = button(t.newest, () => act.to(Infinity));
-  const timeRow = h("div", { class: "lrk-row lrk-timerow" }, replay, time, when, newest);
-
-  const tiles = { params: factTile(t.params), validation: factTile(t.validation), test: factTile(t.test), kept: factTile(t.kept) };
+  const tiles = { params: tile(t.params), validation: tile(t.validation), test: tile(t.test), kept: tile(t.kept) };
   const rankCharts = layers.map((layer, i) => rankChart(layer, i, t, f, act, i === layers.length - 1));
   const loss = lossChart(t, f, act), accuracy = accuracyChart(t, f, act);
   const spectra = Array.from({ length: columns }, (_, mode) => spectrumChart(mode, t, f));
   const note = h("p", { class: "lrk-note" }), spoken = h("p", { class: "lrk-spoken", role: "status" });
   const words = h("p", { class: "lrk-words", role: "status" });
   const ask = oncePerFrame(() => paint());
-
-  /* About ten seconds for the whole training; where motion is unwanted, a jump a second. */
-  function begin() {
-    const count = film.rows.length - 1, first = index() >= count ? 0 : index();
-    const calm = matchMedia("(prefers-reduced-motion: reduce)").matches;
-    if (count < 1) return;
-    Object.assign(play, { since: performance.now(), from: first / count });
-    const frame = (now) => {
-      if (play.since === null || !el.isConnected) return;
-      const whole = play.from + Math.max(now - play.since, 0) / PLAY_MS, share = calm ? Math.floor(whole * 10) / 10 : whole;
-      if (whole >= 1) return halt(true, null);
-      const place = Math.max(share, play.from) * count, entry = Math.floor(place), row = film.rows[entry];
-      play.place = calm ? null : row.step + (place - entry) * (film.rows[entry + 1].step - row.step);
-      if (entry !== setting().at) change({ at: entry }, false);
-      ask();
-      requestAnimationFrame(frame);
-    };
-    requestAnimationFrame(frame);
-  }
-  function halt(final = false, at = setting().at) {
-    if (play.since === null) return;
-    Object.assign(play, { since: null, place: null });
-    if (final) change({ at });
-  }
 
   function paintControls() {
     const { tolerance: now, ceiling: most } = setting(), state = model.get("state"), { done = 0, total = meta.total } = model.get("progress");
@@ -199,47 +139,37 @@ function buildView(model, el, film, t, language) {
   }
 
   function paintTime(row, at) {
-    const count = film.rows.length, span = Math.max(meta.expected, count);
-    mark(time, { max: Math.max(span, 2) });
-    time.disabled = count < 2;
-    if (+time.value !== at + 1) time.value = at + 1;
-    timeRow.style.setProperty("--at", `${span > 1 ? (100 * Math.max(at, 0)) / (span - 1) : 0}%`);
-    timeRow.style.setProperty("--even", `${span > 1 ? (100 * Math.max(count - 1, 0)) / (span - 1) : 100}%`);
-    const total = f.whole(all.last), stepOf = (step) => fill(t.step_of, { step: f.whole(step), total });
+    const count = film.rows.length, total = f.whole(all.last), stepOf = (step) => fill(t.step_of, { step: f.whole(step), total });
     const epochOf = (step) => (meta.epochs && meta.total
       ? ` · ${fill(t.epoch, { epoch: f.one((step * meta.epochs) / meta.total), epochs: meta.epochs })}` : "");
-    write(when, row ? stepOf(row.step) + epochOf(row.step) : t.nothing_yet);
-    /* Room for the longest, so that the slider keeps its length while it is dragged. */
-    mark(when, { "data-widest": stepOf(all.last) + epochOf(all.last) });
-    mark(time, { "aria-valuetext": row ? `${fill(t.entry_of, { entry: at + 1, count })}, ${stepOf(row.step)}` : t.nothing_yet });
-    write(replay, play.since === null ? t.play : t.stop);
-    replay.disabled = count < 2;
-    newest.style.visibility = setting().at === null || play.since !== null ? "hidden" : "visible";
+    const text = row ? stepOf(row.step) + epochOf(row.step) : t.nothing_yet;
+    const spoken = row ? `${fill(t.entry_of, { entry: at + 1, count })}, ${stepOf(row.step)}` : t.nothing_yet;
+    time.draw(at, Math.max(meta.expected, count), text, stepOf(all.last) + epochOf(all.last), spoken, setting().at === null);
   }
 
   function paintTiles(row) {
     const size = row?.size >= 0 ? row.size : NaN, { n_dense: dense, n_params: whole } = meta;
     const of = (part, total, key) => (total ? fill(t[key], { share: f.percent1(part / total), total: f.whole(total) }) : "");
-    if (isNaN(size)) tiles.params.show("waiting", "–", "", of(dense, dense, "params_dense"));
-    else tiles.params.show("exact", f.whole(size), "", of(size, dense, "params_of"), of(whole - dense + size, whole, "params_whole"));
+    if (isNaN(size)) tiles.params.show("waiting", "", "–", of(dense, dense, "params_dense"));
+    else tiles.params.show("exact", "", f.whole(size), of(size, dense, "params_of"), of(whole - dense + size, whole, "params_whole"));
     const looked = film.rows[row?.looked ?? -1], ends = looked && { low: f.percent1(looked.low), high: f.percent1(looked.high) };
     const interval = !looked || isNaN(looked.low) ? "" : fill(meta.n_looked_at ? t.interval : t.interval_bare, { ...ends, n: meta.n_looked_at });
     const lines = [interval, looked && fill(t.at_step, { step: f.whole(looked.step) })].filter(Boolean);
-    if (looked) tiles.validation.show(kind, f.percent1(looked.accuracy), t[kind], ...lines);
-    else tiles.validation.show("waiting", "–", "", t.validation_pending);
+    if (looked) tiles.validation.show(kind, t[kind], f.percent1(looked.accuracy), ...lines);
+    else tiles.validation.show("waiting", "", "–", t.validation_pending);
     paintOutcome(model.get("outcome"));
     const share = !row || isNaN(row.share) ? "–" : row.share && row.share < 1e-3 ? t.hardly_any : f.percent1(row.share);
     const settings = row && !isNaN(row.tolerance) ? fill(t.settings, {
       tolerance: f.two(row.tolerance), ceiling: row.ceiling > 0 ? f.whole(row.ceiling) : t.no_ceiling }) : "";
-    tiles.kept.show(share === "–" ? "waiting" : "exact", share, "", row?.frozen ? t.frozen_short : t.kept_of, settings);
+    tiles.kept.show(share === "–" ? "waiting" : "exact", "", share, row?.frozen ? t.frozen_short : t.kept_of, settings);
     return looked ? `${t.validation} ${f.percent1(looked.accuracy)}` : t.validation;
   }
 
   function paintOutcome({ accuracy: found, interval, n, n_params, change: moved }) {
-    if (found === undefined) return tiles.test.show("waiting", "–", "", recorded ? t.test_unknown : t.test_pending);
+    if (found === undefined) return tiles.test.show("waiting", "", "–", recorded ? t.test_unknown : t.test_pending);
     const [low, high] = interval.map(f.percent1), points = (moved ?? []).map(f.points);
     const against = moved ? fill(t.change, { delta: points[0], low: points[1], high: points[2] }) : fill(t.in_plain, { n: f.whole(n_params) });
-    tiles.test.show(kind, f.percent1(found), t[kind], fill(t.interval, { low, high, n: f.whole(n) }), against);
+    tiles.test.show(kind, t[kind], f.percent1(found), fill(t.interval, { low, high, n: f.whole(n) }), against);
   }
 
   function paintSpectra(row) {
@@ -265,7 +195,7 @@ function buildView(model, el, film, t, language) {
       accuracy.trace(film.rows, all.last, all.changes);
       seen.rows = film.version;
     }
-    const at = index(), row = film.rows[at], place = play.place ?? row?.step ?? NaN;
+    const at = index(), row = film.rows[at], place = time.place() ?? row?.step ?? NaN;
     if (!recorded) paintControls();
     paintTime(row, at);
     const said = paintTiles(row);
@@ -291,55 +221,30 @@ function buildView(model, el, film, t, language) {
       h("div", {}, h("h2", {}, meta.name), h("p", {}, subtitle)), h("nav", {}, button(t.language, act.language))),
     ...(recorded ? [] : [live]),
     h("div", { class: "lrk-tiles" }, ...Object.values(tiles).map(({ node }) => node)),
-    timeRow,
+    time.node,
     h("div", { class: "lrk-panels" },
       h("div", { class: "lrk-ranks" }, ...rankCharts.map(({ node }) => node)),
       h("div", {}, loss.node, accuracy.node),
       h("div", {}, ...spectra.map(({ node }) => node))),
     words, note, spoken);
   paint();
-  return { refresh: ask, leave: () => halt() };
+  return { refresh: ask, leave: () => time.halt() };
 }
 
 function render({ model, el }) {
-  let view = null, spoken = null;
   const film = { run: -1, rows: [], version: 0, meta: null };
-  const live = h("style", {}, `#${model.get("still_id")} { display: none }`);
-  const build = () => {
-    view?.leave();
-    view = buildView(model, el, film, spoken[model.get("language")], model.get("language"));
-  };
-
   /* Rows of a newer run begin anew; those of an older one come too late. */
   function hear(message, buffers) {
     if (message.run < film.run) return;
     if (message.run > film.run) Object.assign(film, { run: message.run, rows: [] });
     readRows(message, buffers, message.size).forEach((row, i) => { film.rows[message.start + i] = row; });
     film.version += 1;
-    if (message.kind === "begin" && !view) {
-      [film.meta, spoken] = [message.words, message.strings];
-      build();
-      document.head.append(live);
-    } else view?.refresh();
+    if (message.kind !== "begin" || film.meta) return;
+    film.meta = message.words;
+    return message.strings;
   }
-  const refresh = () => view?.refresh();
-  const changed = {
-    setting: refresh, state: refresh, progress: refresh, outcome: refresh, fault: refresh,
-    language: () => spoken && build(),
-  };
-  model.on("msg:custom", hear);
-  for (const [name, act] of Object.entries(changed)) model.on(`change:${name}`, act);
-  el.classList.add("lrk", "lrk-player");
-  /* Keys on a slider are the slider's: JupyterLab binds arrows, Enter and letters to its cells. */
-  el.dataset.lmSuppressShortcuts = true;
-  el.addEventListener("keydown", (event) => event.stopPropagation());
-  model.send({ kind: "hello" });
-  return () => {
-    view?.leave();
-    live.remove();
-    model.off("msg:custom", hear);
-    for (const [name, act] of Object.entries(changed)) model.off(`change:${name}`, act);
-  };
+  return mount({ model, el }, "lrk-training", ["setting", "state", "progress", "outcome", "fault"], hear,
+    (t, language) => buildView(model, el, film, t, language));
 }
 
 export default { render };
