@@ -31,7 +31,7 @@ KIT = "lowrank-kit"
 # They bring a server each and take longest to load, so they are tried beside the others.
 PROGRAMS = ("jupyterlab", "voila")
 # The import's name where it is not the package's.
-MODULES = {"ipython": "IPython", "scikit-learn": "sklearn", "pyyaml": "yaml"}
+MODULES = {"ipython": "IPython", "pillow": "PIL", "scikit-learn": "sklearn", "pyyaml": "yaml"}
 LONGEST = 75  # a longer command would not stay in one piece on 80 columns
 ROUNDING = 1e-4
 

@@ -578,7 +578,7 @@ def expected(at=None, *, layer=0, language="en", **changes):
     text, film = strings("dynamics", language), simulated(settings(**changes))
     facts, n = film.facts, film["values"].shape[-1]
     at = len(film) - 1 if at is None else min(at, len(film) - 1)
-    least, room = int(film["repeated"][at].min()), n - 2 * facts["rank"]
+    least, room = int(film["repeated"][at].min()), n - sum(facts["ends"])
     shared = film["values"][at, layer, (n - 1) // 2]
     tiles = [
         [
