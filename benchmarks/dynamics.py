@@ -55,7 +55,7 @@ def _changes(page: Page) -> list[float]:
     """Drag the learning rate to and fro, each change once the one before is painted."""
     page.evaluate(WATCH, RATE)
     box = page.locator(RATE).bounding_box()
-    places = [box["x"] + box["width"] * share for share in (0.35, 0.41, 0.47, 0.41)]
+    places = [box["x"] + box["width"] * share for share in (0.25, 0.4, 0.55, 0.4)]
     page.mouse.move(places[-1], box["y"] + box["height"] / 2)
     page.mouse.down()
     for change in range(CHANGES):
